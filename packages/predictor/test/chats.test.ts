@@ -142,3 +142,48 @@ it('labels of one class have no ROC AUC, which is said before training', async (
     }),
   ).rejects.toMatchObject({ code: 'PEFT_METRIC_UNDEFINED' });
 });
+
+it('what a template does not write of messages, unknown roles and empty answers are told once', async () => {
+  const rows = [
+    {
+      messages: [
+        { role: 'narrator', content: 'a scene' },
+        { role: 'user', content: 'one', name: 'Ada' },
+        { role: 'assistant', content: 'two', reasoning_content: 'one more' },
+      ],
+    },
+    { messages: turn('three', ' ') },
+  ];
+  const { warnings } = await fit(rows, { task: 'causal-lm' }, { 'data.chat_template': 'chatml' });
+  const told = warnings.map(({ code, message }) => `${code}: ${message}`);
+  expect(told.filter((each) => each.startsWith('PEFT_CHAT_KEY') || each.includes('ROLE'))).toEqual([
+    'PEFT_CHAT_KEY_UNUSED: the chat template does not write "name" of messages, so that it is not used.',
+    'PEFT_CHAT_KEY_UNUSED: the chat template does not write "reasoning_content" of messages, so that it is not used.',
+    'PEFT_CHAT_ROLE_UNKNOWN: turns of "narrator" are written as the chat template does, and never learnt.',
+  ]);
+  expect(told.filter((each) => each.includes('empty answer'))).toEqual([
+    'PEFT_ROWS_CHANGED: training data rows: 1 of 2 rows have an empty answer, which is learnt (row 1).',
+    'PEFT_ROWS_CHANGED: validation data rows: 1 of 2 rows have an empty answer, which is learnt (row 1).',
+  ]);
+}, 120_000);
+
+it('prompts and completions of turns are a conversation, of which the completion is learnt', async () => {
+  const asked = [...turn('one', 'two'), { role: 'user', content: 'three' }];
+  const answer = [{ role: 'assistant', content: 'four' }];
+  const plain = [{ messages: [...asked, ...answer] }];
+  const settings = { 'data.chat_template': 'chatml' };
+  const lossOf = async (rows: readonly object[], further: Record<string, unknown> = {}) => {
+    const fitted = await fit(rows, { task: 'causal-lm' }, { ...settings, ...further });
+    return { ...fitted, loss: fitted.summary.validationScore };
+  };
+  const turns = await lossOf([{ prompt: asked, completion: answer }]);
+  const text = await lossOf([{ prompt: JSON.stringify(asked), completion: 'four' }]);
+  const last = await lossOf(plain, { 'data.chat_answers': 'last' });
+  expect(turns.loss).toEqual(last.loss);
+  expect(text.loss).toEqual(last.loss);
+  expect((await lossOf(plain)).loss).not.toEqual(last.loss);
+  const [written] = await turns.predictor.predict([{ prompt: asked }]);
+  expect(written).toBe((await last.predictor.predict([{ messages: asked }]))[0]);
+  const texts = turns.predictor.rowsOfTexts(['three']);
+  await expect(turns.predictor.predict(texts)).resolves.toHaveLength(1);
+}, 120_000);

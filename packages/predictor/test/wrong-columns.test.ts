@@ -31,7 +31,15 @@ describe('wrong columns and options are named', () => {
         'seq2seq learns from the columns source, target. rows has "input", "output".',
       ) as string,
     });
-    expect(error.message).toContain('--map source=COLUMN target=COLUMN');
+    expect(error.message).toContain('--map source=input target=output');
+    const spans = [{ text: 'Ada left', label: [[0, 3, 'PER']] }];
+    expect(await refusal('token-classification', spans)).toMatchObject({
+      message: expect.stringContaining('the column "label" says where entities begin') as string,
+    });
+    const dolly = [{ instruction: 'a', context: 'b', response: 'c' }];
+    expect((await refusal('causal-lm', dolly)).message).toContain(
+      '(CLI: --map instruction=instruction output=response input=context)',
+    );
     expect(await refusal('causal-lm', [{ txt: 'a' }])).toMatchObject({
       code: 'PEFT_COLUMN_MISSING',
       message: expect.stringContaining('prompt, completion; or') as string,

@@ -29,6 +29,21 @@ describe('conversations', () => {
       { role: 'assistant', content: null, tool_calls: [call] },
     ]));
 
+  it("take OpenAI's former calls of functions for those of tools", () => {
+    const answers = { role: 'function', name: 'weather', content: '7' };
+    const called = { role: 'assistant', content: null, function_call: call.function };
+    expect(read([called, answers])).toEqual([
+      { role: 'assistant', content: null, tool_calls: [call] },
+      { role: 'tool', name: 'weather', content: '7' },
+    ]);
+    expect(() => read([{ ...called, tool_calls: [call] }])).toThrow(
+      'turn 0 of row 3 has function_call and tool_calls',
+    );
+    expect(() => read([{ ...called, function_call: 'weather' }])).toThrow(
+      'the function_call of turn 0 of row 3 must name a function, got "weather"',
+    );
+  });
+
   it('lose fields that Parquet filled in with null', () =>
     expect(
       read([{ role: 'user', content: 'a', tool_calls: null, extra: [{ x: null, y: 1 }] }]),

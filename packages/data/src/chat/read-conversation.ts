@@ -14,29 +14,32 @@ export interface Conversation {
 }
 
 /** The roles that templates know. */
-const KNOWN_ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'function', 'ipython'];
+const KNOWN_ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'ipython'];
 /** Names of roles in data sets, and what templates call them. */
 const ROLES: Readonly<Record<string, string>> = {
   human: 'user',
   gpt: 'assistant',
   chatgpt: 'assistant',
   bot: 'assistant',
+  chatbot: 'assistant',
+  bing: 'assistant',
   bard: 'assistant',
   ai: 'assistant',
   model: 'assistant',
   function_call: 'assistant',
   observation: 'tool',
   function_response: 'tool',
+  function: 'tool',
 };
 
 /** What an assistant may do without saying anything. */
-const WITHOUT_CONTENT = ['tool_calls', 'function_call', 'reasoning_content', 'thinking'];
+const WITHOUT_CONTENT = ['tool_calls', 'reasoning_content', 'thinking'];
 
 /**
  * The messages of a cell: a list, or JSON or Python's text of one. Roles of ShareGPT get the names
  * that templates know, in small letters; a null content stays (an assistant that calls tools says
  * nothing); a content of parts becomes the text of its parts; other fields that are null, as Parquet
- * fills them in, go. `weight` of 0 (OpenAI's) or `train: false` becomes `weight: 0`: such a turn of
+ * fills them in, go; OpenAI's `function_call` becomes one of `tool_calls`. `weight` of 0 (OpenAI's) or `train: false` becomes `weight: 0`: such a turn of
  * the assistant is not learnt.
  *
  * @param place names the row in messages.
@@ -105,12 +108,14 @@ function readMessage(item: unknown, place: string): ChatMessage {
     value,
     weight,
     train,
+    function_call: called,
     ...rest
   } = item as Record<string, unknown>;
   const role = roleOf(named ?? from, item, place);
   const others = Object.fromEntries(
-    Object.entries(rest).flatMap(([name, field]) =>
-      field === null || field === undefined ? [] : [[name, withoutNulls(field)]],
+    Object.entries({ ...rest, ...calls(called, rest['tool_calls'], place) }).flatMap(
+      ([name, field]) =>
+        field === null || field === undefined ? [] : [[name, withoutNulls(field)]],
     ),
   );
   const content = contentOf(said ?? value, place);
@@ -122,6 +127,19 @@ function readMessage(item: unknown, place: string): ChatMessage {
     );
   const isLeftOut = [weight, train].some((mark) => notLearnt(mark ?? undefined, role, place));
   return { role, content, ...others, ...(isLeftOut ? { weight: 0 } : {}) };
+}
+
+/** OpenAI's `function_call`, which `tool_calls` have followed, as one of those. */
+function calls(called: unknown, toolCalls: unknown, place: string): { tool_calls?: unknown } {
+  if (called === null || called === undefined) return {};
+  if (toolCalls !== null && toolCalls !== undefined)
+    throw invalid(`${place} has function_call and tool_calls.`, 'leave out function_call');
+  if (typeof called !== 'object' || typeof (called as { name?: unknown }).name !== 'string')
+    throw invalid(
+      `the function_call of ${place} must name a function, got ${show(called)}.`,
+      '{"name": "…", "arguments": "{…}"}',
+    );
+  return { tool_calls: [{ type: 'function', function: called }] };
 }
 
 function roleOf(given: unknown, item: object, place: string): string {

@@ -1,5 +1,5 @@
 /** Conversations for a causal language model: the loss counts the assistant's words only. */
-import { check, PeftError } from '@peft/errors';
+import { check, PeftError, show } from '@peft/errors';
 import type { ChatMessage, ChatTemplate, RenderOptions } from '../chat/chat-template.js';
 import type { Conversation } from '../chat/read-conversation.js';
 import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
@@ -35,39 +35,57 @@ export async function chatData(
 ): Promise<TokenData> {
   check.positiveInteger('data', 'maxLength', maxLength);
   check.oneOf('data', 'answers', answers, ['all', 'last']);
-  return keepLabelled(
-    await eachRow(
-      conversations,
-      (conversation, row) => {
-        const { messages, tools }: Conversation =
-          'messages' in conversation ? conversation : { messages: conversation };
-        const own = { variables: tools ? { ...variables, tools } : variables };
-        const render: ChatTemplate['render'] = (some, options) =>
-          rendered(template, row, some, { ...own, ...options });
-        const whole = render(messages);
-        const ids = tokenizer.ids(whole);
-        const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
-        const learnt = (answers === 'all' ? turns : turns.slice(-1)).filter(
-          (i) => messages[i]!.weight !== 0,
-        );
-        const ranges = learnt.map((i) => {
-          const question = render(messages.slice(0, i), { addGenerationPrompt: true });
-          const answered = render(messages.slice(0, i + 1));
-          if (!whole.startsWith(answered) || !answered.startsWith(question))
-            throw rewritten(row, i);
-          return [
-            sharedLength(ids, tokenizer.ids(question)),
-            answered.length === whole.length
-              ? ids.length
-              : sharedLength(ids, tokenizer.ids(answered)),
-          ] as const;
-        });
-        return labelFrom(ids, ranges, maxLength);
-      },
-      signal,
-    ),
+  requireAnswers(conversations);
+  const blank: number[] = [];
+  const labelled = await eachRow(
+    conversations,
+    (conversation, row) => {
+      const { messages, tools }: Conversation =
+        'messages' in conversation ? conversation : { messages: conversation };
+      const own = { variables: tools ? { ...variables, tools } : variables };
+      const render: ChatTemplate['render'] = (some, options) =>
+        rendered(template, row, some, { ...own, ...options });
+      const whole = render(messages);
+      const ids = tokenizer.ids(whole);
+      const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [i] : []));
+      const learnt = (answers === 'all' ? turns : turns.slice(-1)).filter(
+        (i) => messages[i]!.weight !== 0,
+      );
+      if (learnt.some((i) => isBlank(messages[i]!))) blank.push(row);
+      const ranges = learnt.map((i) => {
+        const question = render(messages.slice(0, i), { addGenerationPrompt: true });
+        const answered = render(messages.slice(0, i + 1));
+        if (!whole.startsWith(answered) || !answered.startsWith(question)) throw rewritten(row, i);
+        return [
+          sharedLength(ids, tokenizer.ids(question)),
+          answered.length === whole.length
+            ? ids.length
+            : sharedLength(ids, tokenizer.ids(answered)),
+        ] as const;
+      });
+      return labelFrom(ids, ranges, maxLength);
+    },
+    signal,
+  );
+  return keepLabelled(labelled, { blank });
+}
+
+/** @throws PEFT_DATA_INVALID where no conversation has a turn that could be learnt */
+function requireAnswers(conversations: readonly (Conversation | readonly ChatMessage[])[]): void {
+  const turns = conversations.flatMap((one) => ('messages' in one ? one.messages : one));
+  if (turns.some(({ role, weight }) => role === 'assistant' && weight !== 0)) return;
+  const roles = [...new Set(turns.map(({ role }) => role))];
+  throw new PeftError(
+    'PEFT_DATA_INVALID',
+    `data: none of the ${conversations.length} conversations has a turn of the assistant to learn ` +
+      `from, got the roles ${roles.map(show).join(', ')}.`,
+    { hint: 'what is to be learnt has the role assistant, and no weight of 0' },
   );
 }
+
+/** Whether a turn consists of a content that is white space alone. */
+const isBlank = ({ role: _, content, ...others }: ChatMessage): boolean =>
+  (content ?? '').trim() === '' && Object.keys(others).length === 0;
 
 /**
  * Encodes a conversation with what follows it, as one text.

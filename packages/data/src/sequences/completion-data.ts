@@ -7,7 +7,13 @@ import type { TextTokenizer } from '../tokenizer/text-tokenizer.js';
 import { eachRow } from './each-row.js';
 import { closedText } from './plain-text-data.js';
 import { endTokenOf, markOnce, specialAround } from './special-around.js';
-import { NO_LABEL, tokenData, type LabelledTokens, type TokenData } from './token-data.js';
+import {
+  NO_LABEL,
+  tokenData,
+  type LabelledTokens,
+  type SourceRows,
+  type TokenData,
+} from './token-data.js';
 
 /** A prompt and the text that is to follow it. */
 export interface Completion {
@@ -49,7 +55,8 @@ export async function completionData(
     },
     signal,
   );
-  return keepLabelled(labelled, marked);
+  const blank = [...rows.keys()].filter((row) => rows[row]!.completion.trim() === '');
+  return keepLabelled(labelled, { marked, blank });
 }
 
 /** Tokens of a text, and where what is learnt of it begins. */
@@ -109,7 +116,7 @@ export function labelFrom(
  */
 export function keepLabelled(
   rows: readonly CutTokens[],
-  marked: readonly number[] = [],
+  { marked = [], blank = [] }: Pick<SourceRows, 'marked' | 'blank'> = {},
 ): TokenData {
   const isLabelled = ({ labels }: LabelledTokens): boolean =>
     Array.from(labels).some((label, i) => i > 0 && label !== NO_LABEL);
@@ -122,6 +129,6 @@ export function keepLabelled(
     );
   return tokenData(
     rows.filter(isLabelled).map((row) => [row]),
-    { skipped, marked, cut: [...rows.keys()].filter((row) => rows[row]!.isCut) },
+    { skipped, marked, blank, cut: [...rows.keys()].filter((row) => rows[row]!.isCut) },
   );
 }

@@ -57,6 +57,7 @@ export async function pairData(
         target: wanted.ids,
         isCut: read.isCut || wanted.isCut,
         isMarked: read.isMarked || wanted.isMarked,
+        isBlank: target.trim() === '',
       };
     },
     signal,
@@ -71,6 +72,7 @@ export async function pairData(
     skipped,
     cut: rowsThat(({ isCut }) => isCut),
     marked: rowsThat(({ isMarked }) => isMarked),
+    blank: rowsThat(({ isBlank }) => isBlank),
     pack(chosen) {
       const batch = Array.from(chosen, (row) => kept[row]!);
       const shifted = batch.map(({ target }) => [startId, ...target.slice(0, -1)]);

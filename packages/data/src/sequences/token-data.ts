@@ -37,6 +37,8 @@ export interface TokenData<B = TokenBatch> {
   readonly cut: readonly number[];
   /** Rows whose text brought begin or end tokens along, which were not added again. */
   readonly marked: readonly number[];
+  /** Rows with an answer of white space alone: that nothing is said is what they teach. */
+  readonly blank?: readonly number[];
   pack(rows: ArrayLike<number>): B;
 }
 
@@ -45,6 +47,7 @@ export interface SourceRows {
   readonly skipped?: readonly number[];
   readonly cut?: readonly number[];
   readonly marked?: readonly number[];
+  readonly blank?: readonly number[];
 }
 
 /**
@@ -53,7 +56,7 @@ export interface SourceRows {
  */
 export function tokenData(
   rows: readonly (readonly LabelledTokens[])[],
-  { skipped = [], cut = [], marked = [] }: SourceRows = {},
+  { skipped = [], cut = [], marked = [], blank = [] }: SourceRows = {},
 ): TokenData {
   return Object.freeze<TokenData>({
     lengths: Int32Array.from(rows, (sequences) =>
@@ -62,6 +65,7 @@ export function tokenData(
     skipped,
     cut,
     marked,
+    blank,
     pack: (chosen) =>
       packTokens(
         Array.from(chosen, (row) => rows[row]!),

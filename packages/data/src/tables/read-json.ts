@@ -20,7 +20,8 @@ const LOOKED_AT = 65_536;
  * @throws PEFT_TABLE_UNREADABLE naming the line, PEFT_CELL_TOO_LARGE, PEFT_TABLE_EMPTY.
  */
 export async function readJsonLines(path: string, options: ReadTableOptions): Promise<Table> {
-  return (await headOf(path, LOOKED_AT)).trimStart().startsWith('[')
+  const head = await headOf(path, LOOKED_AT);
+  return head.trimStart().startsWith('[') && !hasLists(head)
     ? readJsonValue(path, options)
     : readEachLine(path, options);
 }
@@ -38,6 +39,9 @@ export async function readJson(path: string, options: ReadTableOptions): Promise
 
 /** Whether a first line that ends with its object is followed by another one. */
 const hasLines = (head: string): boolean => /^\s*\{[^\r\n]*\}[ \t]*[\r\n]+\s*\{/.test(head);
+
+/** Whether a first line that ends with its list is followed by another one. */
+const hasLists = (head: string): boolean => /^\s*\[[^\r\n]*\][ \t]*[\r\n]+\s*\[/.test(head);
 
 async function readEachLine(
   path: string,
@@ -82,7 +86,13 @@ function unreadWarning(keys: readonly string[], path: string): readonly TableWar
 
 function checkedRow(row: unknown, path: string, place: string, maximumCellLength: number): object {
   if (typeof row !== 'object' || row === null || Array.isArray(row))
-    throw unreadable(path, `${place} is not an object.`);
+    throw unreadable(
+      path,
+      `${place} is not an object, got ${show(row)}.`,
+      Array.isArray(row)
+        ? { hint: 'Name the lists: {"messages": […]} or {"text": …} in each row.' }
+        : {},
+    );
   for (const [name, value] of Object.entries(row))
     checkCellLength(
       value,

@@ -255,6 +255,9 @@ describe('JSON', () => {
       'PEFT_TABLE_UNREADABLE: data: …/a.jsonl: line 2 is not JSON',
     );
     expect(await failure('a.jsonl', '{"a": 1}\n[1]\n')).toContain('line 2 is not an object');
+    expect(await failure('a.jsonl', '[{"a": 1}]\n[{"a": 2}]\n')).toContain(
+      'line 1 is not an object, got [{"a":1}].',
+    );
     expect(await failure('a.jsonl', '[1]\n')).toContain('row 0 is not an object');
     expect(await failure('a.json', '{"a": {"b": [1]}}')).toContain('must be an array of objects');
     expect(await failure('a.json', '3')).toContain('must be an array of objects');

@@ -13,6 +13,8 @@ export interface RowReport {
   readonly empty: readonly number[];
   /** Brought begin or end tokens along, which were not added again. */
   readonly marked: readonly number[];
+  /** Have an answer of white space alone. */
+  readonly blank: readonly number[];
   /** Tokens of a row at most. */
   readonly limit: number;
   /** Settings that raise the limit; none where the model bears no more. */
@@ -34,7 +36,7 @@ const SHOWN = 5;
  * @returns undefined where every row is used whole
  */
 export function rowWarning(report: RowReport, what: string): RowWarning | undefined {
-  const { source, rows, skipped, cut, empty, marked, limit, settings } = report;
+  const { source, rows, skipped, cut, empty, marked, blank, limit, settings } = report;
   const cutOff = new Set(cut);
   const isSkipped = new Set(skipped);
   const lost = skipped.filter((row) => cutOff.has(row));
@@ -51,6 +53,8 @@ export function rowWarning(report: RowReport, what: string): RowWarning | undefi
     marked.length &&
       `${marked.length} of ${rows} rows have begin or end tokens in their texts, which are ` +
         `not added again ${first(marked)}`,
+    blank.length &&
+      `${blank.length} of ${rows} rows have an empty answer, which is learnt ${first(blank)}`,
   ].filter((part) => part !== 0);
   if (parts.length === 0) return undefined;
   const raise = settings.map((name) => `raise ${name} (CLI: --set ${name}=N)`).join(' or ');

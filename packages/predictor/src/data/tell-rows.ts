@@ -10,13 +10,14 @@ interface ReadRows {
   readonly cut?: readonly number[];
   readonly empty?: readonly number[];
   readonly marked?: readonly number[];
+  readonly blank?: readonly number[];
 }
 
 /** @param further settings beside `model.hf_text.max_text_len` that bound a row. */
 export function tellRows(
   tools: DataTools,
   table: Table,
-  { skipped, cut, empty, marked }: ReadRows,
+  { skipped, cut, empty, marked, blank }: ReadRows,
   further: readonly string[] = [],
 ): void {
   const limit = textLength(tools);
@@ -27,6 +28,7 @@ export function tellRows(
     cut: originsOf(table, cut),
     empty: originsOf(table, empty),
     marked: originsOf(table, marked),
+    blank: originsOf(table, blank),
     limit,
     settings: [...(limit < modelLength(tools) ? ['model.hf_text.max_text_len'] : []), ...further],
   });

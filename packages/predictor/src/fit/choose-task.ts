@@ -16,6 +16,7 @@ import type { FitOptions, PredictorOptions } from '../settings/predictor-types.j
 import { fitProblem, labelsOf } from '../settings/problem.js';
 import { requireReadSettings } from '../settings/task-settings.js';
 import { causalTask } from '../tasks/causal-task.js';
+import { holdsTurns } from '../tasks/conversations.js';
 import { chooseColumns, unreadColumns, type RoledTask } from '../tasks/column-roles.js';
 import { embeddingTask } from '../tasks/embeddings/embedding-task.js';
 import { fitMultiLabelTask } from '../tasks/labels/multi-label-task.js';
@@ -148,7 +149,10 @@ function taskOf(choice: TaskChoice): PredictorTask {
     );
   switch (name) {
     case 'causal-lm':
-      return causalTask(columns);
+      return causalTask(
+        columns,
+        columns['prompt'] !== undefined && holdsTurns(table, columns['prompt']),
+      );
     case 'seq2seq':
       return pairTask(columns);
     case 'ranking':

@@ -52,7 +52,7 @@ export async function fitWithFolder({
     store,
     runId,
     startedAtMs,
-    emit: emitter(runId),
+    emit: warnedOnce(emitter(runId)),
     describe: runFolder?.describe,
   }).finally(async () => {
     subscription?.unsubscribe();
@@ -66,3 +66,16 @@ const ofRun =
   (runId: string, { listen }: RunFolder) =>
   (event: TrainEvent): Promise<void> | undefined =>
     event.runId === runId ? listen(event) : undefined;
+
+/** Says each warning once, though training and validation rows both bring it. */
+function warnedOnce(emit: FitRequest['emit']): FitRequest['emit'] {
+  const said = new Set<string>();
+  return (event) => {
+    if (event.type === 'run/warned') {
+      const text = `${event.code} ${event.message}`;
+      if (said.has(text)) return;
+      said.add(text);
+    }
+    emit(event);
+  };
+}

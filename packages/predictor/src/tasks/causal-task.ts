@@ -16,13 +16,14 @@ import { isTextMetric, languageMetric, languageScorer, writeTexts } from './writ
 /**
  * @param columns by role: a conversation (`messages`, `conversations`, or `instruction` and `output`),
  *   or `prompt` and `completion`, or `text`.
+ * @param areTurns whether `prompt` and `completion` are turns of a conversation.
  */
-export function causalTask(columns: ColumnRoles): PredictorTask {
-  const format = formatOf(columns);
+export function causalTask(columns: ColumnRoles, areTurns = false): PredictorTask {
+  const format = formatOf(columns, areTurns);
   const task = causalLanguageModel();
   return Object.freeze<PredictorTask>({
     name: 'causal-lm',
-    record: { name: 'causal-lm', columns },
+    record: { name: 'causal-lm', columns, ...(areTurns ? { areTurns } : {}) },
     columns: Object.values(columns),
     inputs: [format.input],
     head: () => ({ kind: 'causal-lm' }),
@@ -75,8 +76,9 @@ export function causalTask(columns: ColumnRoles): PredictorTask {
 /** Roles of which each holds, or begins, a conversation. */
 const CONVERSATIONS = ['messages', 'conversations', 'instruction'];
 
-function formatOf(columns: ColumnRoles): CausalFormat {
-  if (CONVERSATIONS.some((role) => columns[role] !== undefined)) return conversations(columns);
+function formatOf(columns: ColumnRoles, areTurns: boolean): CausalFormat {
+  if (areTurns || CONVERSATIONS.some((role) => columns[role] !== undefined))
+    return conversations(columns);
   if (columns['prompt'] !== undefined && columns['completion'] !== undefined)
     return completions(columns['prompt'], columns['completion']);
   return plainTexts(columns['text']!);

@@ -4,36 +4,41 @@ import {
   instructionConversation,
   readConversation,
   readTools,
+  spellsConversation,
   turnEndIds,
-  turnEndText,
   type ChatMessage,
-  type ChatTemplate,
   type Conversation,
   type Table,
 } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
 import { chatTemplateOf } from '../model/chat-template.js';
 import type { CausalFormat } from './causal-format.js';
+import { warnOfTemplate } from './chat-warnings.js';
 import { textsOf, type ColumnRoles } from './column-roles.js';
-import type { DataTools } from './predictor-task.js';
 import { withTaskIds } from '../data/task-ids.js';
 import { tellRows } from '../data/tell-rows.js';
 import { textLength } from './text-length.js';
 
 /**
  * @param columns `messages` or ShareGPT's `conversations`, with `tools` and `system` where there are
- *   such; or Alpaca's `instruction`, `input`, `output`.
+ *   such; Alpaca's `instruction`, `input`, `output`; or `prompt` and `completion`, both lists of
+ *   turns, as TRL has them.
  */
 export function conversations(columns: ColumnRoles): CausalFormat {
   const read = (table: Table): readonly Conversation[] => conversationsOf(table, columns);
   return {
-    input: columns['messages'] ?? columns['conversations'] ?? columns['instruction']!,
+    input:
+      columns['messages'] ??
+      columns['conversations'] ??
+      columns['instruction'] ??
+      columns['prompt']!,
     isChat: columns['instruction'] === undefined,
     check: (table) => void read(table),
     async examples(table, tools) {
       const template = chatTemplateOf(tools);
-      warnOfTemplate(template, columns, tools);
-      const data = await chatData(read(table), tools.base.tokenizer, template, {
+      const rows = read(table);
+      warnOfTemplate(template, rows, columns, tools);
+      const data = await chatData(rows, tools.base.tokenizer, template, {
         maxLength: textLength(tools),
         answers: tools.settings['data.chat_answers'],
         signal: tools.signal,
@@ -89,6 +94,8 @@ export function conversationsOf(table: Table, columns: ColumnRoles): Conversatio
       }),
     }));
   }
+  const { prompt, completion } = columns;
+  if (prompt !== undefined) return promptedTurns(table, prompt, completion, placed);
   const column = columns['messages'] ?? columns['conversations']!;
   return table.values(column).map((cell, row) => {
     const messages = readConversation(cell, `the column ${show(column)} of ${placed(row)}`);
@@ -100,32 +107,39 @@ export function conversationsOf(table: Table, columns: ColumnRoles): Conversatio
   });
 }
 
+/** Whether a column's cells are conversations, or texts that spell some. */
+export const holdsTurns = (table: Table, column: string): boolean =>
+  table
+    .values(column)
+    .every((cell) => Array.isArray(cell) || (typeof cell === 'string' && spellsConversation(cell)));
+
+/** Prompts of turns, none of which is learnt, and the turns, or the answer, that follow. */
+function promptedTurns(
+  table: Table,
+  prompt: string,
+  completion: string | undefined,
+  placed: (row: number) => string,
+): Conversation[] {
+  const answers =
+    completion !== undefined && table.has(completion) ? table.values(completion) : undefined;
+  const turnsOf = (cell: unknown, column: string, row: number): ChatMessage[] =>
+    readConversation(cell, `the column ${show(column)} of ${placed(row)}`);
+  return table.values(prompt).map((cell, row) => {
+    const asked = turnsOf(cell, prompt, row).map((message) =>
+      message.role === 'assistant' ? { ...message, weight: 0 as const } : message,
+    );
+    const answer = answers?.[row];
+    if (answer === undefined) return { messages: asked };
+    const isText = typeof answer === 'string' && !spellsConversation(answer);
+    const given = isText
+      ? [{ role: 'assistant', content: answer }]
+      : turnsOf(answer, completion!, row);
+    return { messages: [...asked, ...given] };
+  });
+}
+
 const textIn = (cell: unknown): string =>
   cell === null || cell === undefined ? '' : String(cell as string);
-
-/** Tells of what a template leaves out, and of a turn's end that is no token. */
-function warnOfTemplate(
-  template: ChatTemplate,
-  columns: ColumnRoles,
-  { base: { tokenizer }, warn }: DataTools,
-): void {
-  const tools = columns['tools'];
-  if (tools !== undefined && !/\btools\b/.test(template.source))
-    warn?.({
-      code: 'PEFT_CHAT_TOOLS',
-      message: `the chat template does not write tools, so that the column ${show(tools)} is not used.`,
-      hint: 'use a model whose template knows tools, or name one: data.chat_template=chatml',
-    });
-  const marker = turnEndText(template, tokenizer);
-  if (marker !== undefined)
-    warn?.({
-      code: 'PEFT_CHAT_TURN_END',
-      message:
-        `the tokenizer has no special token ${marker}, by which the chat template ends a ` +
-        'turn: it is written in pieces and does not end generation.',
-      hint: `add it to the tokenizer, or generate with stop strings (CLI: --stop "${marker}")`,
-    });
-}
 
 /** How the way out that the error names is written as a setting. */
 function withSetting(error: unknown): never {

@@ -38,7 +38,7 @@ function restoreNamed(record: TaskRecord, metrics: readonly Metric[]): Predictor
     case 'token-classification':
       return tagTask(record.columns, record.tags);
     case 'causal-lm':
-      return causalTask(record.columns);
+      return causalTask(record.columns, record.areTurns);
     case 'seq2seq':
       return pairTask(record.columns);
     case 'ranking':

@@ -59,7 +59,13 @@ type NamedTaskRecord =
       readonly head: ClassifierHead;
     }
   | {
-      readonly name: 'causal-lm' | 'seq2seq' | 'embeddings';
+      readonly name: 'causal-lm';
+      readonly columns: ColumnRoles;
+      /** Whether prompts and completions are turns of a conversation. */
+      readonly areTurns?: boolean;
+    }
+  | {
+      readonly name: 'seq2seq' | 'embeddings';
       readonly columns: ColumnRoles;
     };
 
