@@ -1,6 +1,7 @@
 /** Which column of a table plays which part in a task. */
 import { parseList, type Table } from '@peft/data';
 import { didYouMean, PeftError, show } from '@peft/errors';
+import { bare, columnHint, isOptional } from './column-hint.js';
 import type { TaskName } from './task-names.js';
 
 /**
@@ -65,26 +66,12 @@ export function chooseColumns(task: RoledTask, table: Table, given: ColumnRoles)
         .filter((role) => table.has(columnOf(bare(role))))
         .map((role) => [bare(role), columnOf(bare(role))]),
     );
-  const likely = likelyColumns(table, wanted);
-  const missing = wanted[0]?.map(bare) ?? known;
-  const spans = task === 'token-classification' ? spanColumn(table) : undefined;
   throw new PeftError(
     'PEFT_COLUMN_MISSING',
     `predictor: ${task} learns from the columns ` +
       `${sets.map((set) => set.map((role) => (isOptional(role) ? `${bare(role)} (optional)` : role)).join(', ')).join('; or ')}. ` +
       `${table.source} has ${table.columns.map(show).join(', ')}.`,
-    {
-      hint: spans
-        ? `the column ${show(spans)} says where entities begin and end in a text; write each row's ` +
-          'words and one tag for each, {"tokens": ["Anna", "left"], "tags": ["B-PER", "O"]}'
-        : likely
-          ? `perhaps ${likely.map(([role, column]) => `${role} is ${show(column)}`).join(', ')}: ` +
-            `columnRoles: { ${likely.map(([role, column]) => `${role}: ${show(column)}`).join(', ')} } ` +
-            `(CLI: --map ${likely.map(([role, column]) => quoted(`${role}=${column}`)).join(' ')})`
-          : 'rename the columns, or say which they are with columnRoles: { ' +
-            `${missing.map((role) => `${role}: '…'`).join(', ')} } (CLI: --map ` +
-            `${missing.map((role) => `${role}=COLUMN`).join(' ')})`,
-    },
+    { hint: columnHint(table, wanted.length > 0 ? wanted : sets) },
   );
 }
 
@@ -93,67 +80,6 @@ export const unreadColumns = (table: Table, columns: ColumnRoles): string[] => {
   const read = Object.values(columns);
   return table.columns.filter((column) => !read.includes(column));
 };
-
-/** As one word of a command line. */
-const quoted = (text: string): string => (/^[\w=.-]+$/.test(text) ? text : `'${text}'`);
-
-/** What data sets call the roles. */
-const OTHER_NAMES: Readonly<Record<string, readonly string[]>> = {
-  messages: ['conversation', 'chat', 'dialogue', 'dialog'],
-  prompt: ['question', 'query', 'input', 'instruction', 'user'],
-  completion: ['answer', 'response', 'output', 'reply', 'assistant', 'chosen'],
-  instruction: ['instructions'],
-  output: ['response', 'answer', 'completion'],
-  input: ['context'],
-  source: ['input', 'document', 'article', 'dialogue', 'text', 'question', 'src'],
-  target: ['output', 'summary', 'highlights', 'translation', 'answer', 'tgt'],
-  tokens: ['words', 'sentence'],
-  tags: ['ner_tags', 'pos_tags', 'labels', 'label'],
-  anchor: ['query', 'question', 'sentence1', 'premise'],
-  positive: ['answer', 'passage', 'sentence2', 'document', 'pos'],
-  negative: ['neg', 'hard_negative'],
-  query: ['question'],
-  document: ['passage', 'text', 'answer'],
-  relevance: ['score', 'label'],
-  chosen: ['preferred', 'better', 'winner', 'response_chosen'],
-  rejected: ['dispreferred', 'worse', 'loser', 'response_rejected'],
-};
-
-/** The set of roles of which the table has most columns, all needed ones, perhaps under other names. */
-function likelyColumns(
-  table: Table,
-  sets: readonly (readonly string[])[],
-): [role: string, column: string][] | undefined {
-  const columnOf = (role: string): string | undefined =>
-    [role, ...(OTHER_NAMES[role] ?? [])].flatMap(
-      (name) => table.columns.find((column) => column.trim().toLowerCase() === name) ?? [],
-    )[0];
-  return sets
-    .filter((set) => set.length > 1 && set.filter((role) => !isOptional(role)).every(columnOf))
-    .map((set) =>
-      set.flatMap((role): [string, string][] => {
-        const column = columnOf(bare(role));
-        return column === undefined ? [] : [[bare(role), column]];
-      }),
-    )
-    .filter((roles) => new Set(roles.map(([, column]) => column)).size === roles.length)
-    .sort((a, b) => b.length - a.length)[0];
-}
-
-/** The column of a table whose cells hold places in a text, `[0, 4, "PER"]` or `{ start, end }`. */
-function spanColumn(table: Table): string | undefined {
-  const isSpan = (item: unknown): boolean =>
-    Array.isArray(item)
-      ? typeof item[0] === 'number' && typeof item[1] === 'number'
-      : typeof item === 'object' && item !== null && 'start' in item && 'end' in item;
-  return table.columns.find((column) => {
-    const cells = table.values(column).filter((cell) => Array.isArray(cell) && cell.length > 0);
-    return cells.length > 0 && cells.every((cell) => (cell as unknown[]).every(isSpan));
-  });
-}
-
-const isOptional = (role: string): boolean => role.endsWith('?');
-const bare = (role: string): string => (isOptional(role) ? role.slice(0, -1) : role);
 
 /**
  * Texts of a column; numbers as they are written.
