@@ -1,7 +1,7 @@
 /** Makes the task of a record again. */
 import type { Metric } from '@peft/data';
 import { restoreProblem } from '../settings/problem.js';
-import { causalTask } from './causal-task.js';
+import { causalTask } from './causal/causal-task.js';
 import { embeddingTask } from './embeddings/embedding-task.js';
 import { multiLabelTask } from './labels/multi-label-task.js';
 import { pairTask } from './pair-task.js';

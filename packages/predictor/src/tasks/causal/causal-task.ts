@@ -4,14 +4,14 @@
 import { completionData, plainTextData, tableFromRows } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { causalLanguageModel } from '@peft/trainer';
-import { textsOf, type ColumnRoles } from './column-roles.js';
+import { textsOf, type ColumnRoles } from '../column-roles.js';
 import type { CausalFormat } from './causal-format.js';
 import { conversations } from './conversations.js';
-import type { PredictorTask } from './predictor-task.js';
-import { taskIdsOf, withTaskIds } from '../data/task-ids.js';
-import { tellRows } from '../data/tell-rows.js';
-import { textLength } from './text-length.js';
-import { isTextMetric, languageMetric, languageScorer, writeTexts } from './write-texts.js';
+import type { PredictorTask } from '../predictor-task.js';
+import { taskIdsOf, withTaskIds } from '../../data/task-ids.js';
+import { tellRows } from '../../data/tell-rows.js';
+import { textLength } from '../text-length.js';
+import { isTextMetric, languageMetric, languageScorer, writeTexts } from '../write-texts.js';
 
 /**
  * @param columns by role: a conversation (`messages`, `conversations`, or `instruction` and `output`),

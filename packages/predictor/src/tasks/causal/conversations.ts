@@ -11,13 +11,13 @@ import {
   type Table,
 } from '@peft/data';
 import { PeftError, show } from '@peft/errors';
-import { chatTemplateOf } from '../model/chat-template.js';
+import { chatTemplateOf } from '../../model/chat-template.js';
 import type { CausalFormat } from './causal-format.js';
 import { warnOfTemplate } from './chat-warnings.js';
-import { textsOf, type ColumnRoles } from './column-roles.js';
-import { withTaskIds } from '../data/task-ids.js';
-import { tellRows } from '../data/tell-rows.js';
-import { textLength } from './text-length.js';
+import { textsOf, type ColumnRoles } from '../column-roles.js';
+import { withTaskIds } from '../../data/task-ids.js';
+import { tellRows } from '../../data/tell-rows.js';
+import { textLength } from '../text-length.js';
 
 /**
  * @param columns `messages` or ShareGPT's `conversations`, with `tools` and `system` where there are

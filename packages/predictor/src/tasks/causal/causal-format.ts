@@ -1,7 +1,7 @@
 /** One way in which rows hold what a causal language model is to learn. */
 import type { Table, TokenData } from '@peft/data';
 import type { Prompt } from '@peft/generation';
-import type { DataTools } from './predictor-task.js';
+import type { DataTools } from '../predictor-task.js';
 
 export interface CausalFormat {
   /** Column of new rows. */

@@ -1,8 +1,8 @@
 /** What a chat template makes of conversations otherwise than their writer may think. */
 import { turnEndText, type ChatMessage, type ChatTemplate, type Conversation } from '@peft/data';
 import { show } from '@peft/errors';
-import type { ColumnRoles } from './column-roles.js';
-import type { DataTools } from './predictor-task.js';
+import type { ColumnRoles } from '../column-roles.js';
+import type { DataTools } from '../predictor-task.js';
 
 /** Conversations that are rendered to find out whether a key of theirs is written. */
 const TRIED = 3;
