@@ -171,7 +171,7 @@ it('prompts and completions of turns are a conversation, of which the completion
   const asked = [...turn('one', 'two'), { role: 'user', content: 'three' }];
   const answer = [{ role: 'assistant', content: 'four' }];
   const plain = [{ messages: [...asked, ...answer] }];
-  const settings = { 'data.chat_template': 'chatml' };
+  const settings = { 'data.chat_template': 'chatml', 'model.hf_text.max_target_len': 8 };
   const lossOf = async (rows: readonly object[], further: Record<string, unknown> = {}) => {
     const fitted = await fit(rows, { task: 'causal-lm' }, { ...settings, ...further });
     return { ...fitted, loss: fitted.summary.validationScore };
@@ -186,4 +186,18 @@ it('prompts and completions of turns are a conversation, of which the completion
   expect(written).toBe((await last.predictor.predict([{ messages: asked }]))[0]);
   const texts = turns.predictor.rowsOfTexts(['three']);
   await expect(turns.predictor.predict(texts)).resolves.toHaveLength(1);
+}, 120_000);
+
+it('what a template does not write of the turns of preferences is told, too', async () => {
+  const asked = [{ role: 'user', content: 'one' }];
+  const answer = (content: string) => [{ role: 'assistant', content, reasoning_content: 'so' }];
+  const rows = [{ prompt: asked, chosen: answer('two'), rejected: answer('three') }];
+  for (const task of ['preference', 'reward'] as const) {
+    const { warnings } = await fit(rows, { task }, { 'data.chat_template': 'chatml' });
+    expect(
+      warnings.filter(({ code }) => code === 'PEFT_CHAT_KEY_UNUSED').map(({ message }) => message),
+    ).toEqual([
+      'the chat template does not write "reasoning_content" of messages, so that it is not used.',
+    ]);
+  }
 }, 120_000);

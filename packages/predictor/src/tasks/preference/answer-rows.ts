@@ -19,7 +19,7 @@ import { tellRows } from '../../data/tell-rows.js';
 import type { ColumnRoles } from '../column-roles.js';
 import type { DataTools } from '../predictor-task.js';
 import { pairScores, unpairedScores } from './preference-metrics.js';
-import { answerOptions, preferencesOf, unpairedOf } from './preference-table.js';
+import { answerOptions, preferencesOf, unpairedOf, warnOfTurns } from './preference-table.js';
 
 /** How rows are read, learnt from and scored. */
 export interface AnswerRows {
@@ -66,7 +66,9 @@ function pairs(columns: ColumnRoles, loss: string, cache: ReferenceCache): Answe
       }),
     check: (table) => void preferencesOf(table, columns),
     async examples(table, tools) {
-      const data = await preferenceData(preferencesOf(table, columns), answerOptions(tools, table));
+      const rows = preferencesOf(table, columns);
+      warnOfTurns(rows, columns, tools);
+      const data = await preferenceData(rows, answerOptions(tools, table));
       return told(data, table, tools);
     },
     score: (predictions) =>
@@ -100,7 +102,9 @@ function singleAnswers(columns: ColumnRoles, loss: string, cache: ReferenceCache
     },
     check: (table) => void unpairedOf(table, columns),
     async examples(table, tools) {
-      const data = await unpairedData(unpairedOf(table, columns), answerOptions(tools, table));
+      const rows = unpairedOf(table, columns);
+      warnOfTurns(rows, columns, tools);
+      const data = await unpairedData(rows, answerOptions(tools, table));
       // a pair of the table is two rows of the data
       const rowsPerSource = columns['chosen'] === undefined ? 1 : 2;
       return told(data, table, tools, rowsPerSource);

@@ -1,14 +1,16 @@
 /** Rows of preferences in a table, and what their tokens are made with. */
-import { readTools, type Table } from '@peft/data';
+import { readTools, type ChatMessage, type Conversation, type Table } from '@peft/data';
 import {
   readPreference,
   readUnpaired,
   unpaired,
   type AnswerOptions,
+  type Content,
   type PreferenceRow,
   type UnpairedRow,
 } from '@peft/preference';
 import { show } from '@peft/errors';
+import { warnOfTemplate } from '../causal/chat-warnings.js';
 import type { ColumnRoles } from '../column-roles.js';
 import { chatTemplateOf } from '../../model/chat-template.js';
 import type { DataTools } from '../predictor-task.js';
@@ -68,6 +70,31 @@ export function unpairedOf(table: Table, columns: ColumnRoles): UnpairedRow[] {
     ),
   );
 }
+
+/** Warns of what the chat template makes of rows whose prompts and answers are turns. */
+export function warnOfTurns(
+  rows: readonly (PreferenceRow | UnpairedRow)[],
+  columns: ColumnRoles,
+  tools: DataTools,
+): void {
+  const conversations = rows.flatMap((row): Conversation[] => {
+    const { prompt, tools: callable } = row;
+    const answers = 'chosen' in row ? [row.chosen, row.rejected] : [row.completion];
+    return isTurns(prompt)
+      ? answers
+          .filter(isTurns)
+          .map((answer) => ({
+            messages: [...prompt, ...answer],
+            ...(callable && { tools: callable }),
+          }))
+      : [];
+  });
+  if (conversations.length > 0)
+    warnOfTemplate(chatTemplateOf(tools), conversations, columns, tools);
+}
+
+const isTurns = (content: Content): content is readonly ChatMessage[] =>
+  typeof content !== 'string';
 
 /** How prompts and answers become tokens. */
 export const answerOptions = (

@@ -18,7 +18,7 @@ import { classifierConfig, classifierHead } from '../labels/classifier-head.js';
 import type { DataTools, PredictorTask, TaskTools } from '../predictor-task.js';
 import type { TaskRecord } from '../task-record.js';
 import { pairScores, preferenceMetric } from './preference-metrics.js';
-import { answerOptions, preferencesOf } from './preference-table.js';
+import { answerOptions, preferencesOf, warnOfTurns } from './preference-table.js';
 
 export type RewardRecord = Extract<TaskRecord, { name: 'reward' }>;
 
@@ -35,7 +35,9 @@ export function rewardTask(record: RewardRecord): PredictorTask {
     rewardModel({ centerWeight: settings['optim.center_rewards'] });
   const examples = async (table: Table, tools: DataTools): Promise<RewardData> => {
     const { truncation: _, ...options } = answerOptions(tools, table);
-    const data = await rewardData(preferencesOf(table, columns), {
+    const rows = preferencesOf(table, columns);
+    warnOfTurns(rows, columns, tools);
+    const data = await rewardData(rows, {
       ...options,
       margins: marginsOf(table, columns['margin']),
     });
