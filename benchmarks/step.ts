@@ -26,7 +26,7 @@ import { createNativeEngine } from '@peft/native';
 import { crossEntropy, linearCrossEntropy, variableGradients, type Engine } from '@peft/ops';
 import { adamw, clipByGlobalNorm, createOptimizer, type OptimizerName } from '@peft/optim';
 import { createPortableEngine } from '@peft/portable';
-import { autogluonMethod } from '@peft/methods';
+import { methodNamed } from '@peft/methods';
 import { createTensorflowEngine } from '@peft/tensorflow';
 import { watchKernels } from './kernel-times.js';
 import { configPath, precisionOf } from './peers/shapes.js';
@@ -94,7 +94,7 @@ const method =
           targets: options.targets === 'all-linear' ? 'all-linear' : options.targets.split(','),
         }),
       })
-    : autogluonMethod(options.method as Parameters<typeof autogluonMethod>[0]);
+    : methodNamed(options.method, {}, { layers: 'autogluon' });
 const description = describeModel(architecture, architecture.parseConfig(config), head);
 const quantization = options.quantization
   ? { format: options.quantization as 'nf4', doubleQuantization: options['double-quantization'] }

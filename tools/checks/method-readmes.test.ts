@@ -28,6 +28,7 @@ const PACKAGES = [
   'prompt-tuning',
   'mam',
   'reft',
+  'side',
   'tfjs-layers',
 ];
 const read = (name: string): { code: string; output: string } => {

@@ -15,6 +15,7 @@ import type { Engine } from '@peft/ops';
 import { attentionPrefix, prefixTuning, promptTuning, pTuning } from '@peft/prompt-tuning';
 import { qlora } from '@peft/qlora';
 import { reft } from '@peft/reft';
+import { ladder } from '@peft/side';
 import {
   describePeftMethod,
   onShapesInTurn,
@@ -201,6 +202,13 @@ describe.skipIf(reason !== undefined)(
       ],
       options,
     );
+    const small = { reductionFactor: 2, dropout: 0 };
+    const beside = { ...APART, identityAtStart: true, withoutGradient: /key\.bias$/ };
+    declare(ladder, [{ title, options: small, ...beside }], options);
+    declare(ladder, [{ title: 'on a base in 4 bits', options: small, ...beside }], {
+      ...options,
+      load: qlora().load,
+    });
     declare(trainableTokens, [{ title, options: { tokenIndices: [6, 3, 13] } }], options);
   },
 );

@@ -134,8 +134,10 @@ export {
   type Site,
   type SiteKind,
   type SiteOf,
+  type StackSite,
   type SublayerSite,
 } from './description/sites.js';
+export { stackSites } from './model/stack/stack-sites.js';
 export {
   COMMON_KEYS,
   isInModules,

@@ -3,6 +3,7 @@ import { PeftError } from '@peft/errors';
 import { type ModelDescription, parameterSites } from '../description/model-description.js';
 import { describedFor } from '../method/repeated-blocks.js';
 import type { Site, SiteKind } from '../description/sites.js';
+import { stackSites } from '../model/stack/stack-sites.js';
 import { isInModules, selectSites, type TargetSelection } from '../description/target-selection.js';
 import type { AttachContext, SiteHandle } from '../method/attach-context.js';
 import type { SiteAttachments } from '../method/attachment.js';
@@ -130,6 +131,7 @@ function sitesOf(
   const kinds = Object.keys(method.attach) as SiteKind[];
   const candidates = [
     ...description.sites,
+    ...(kinds.includes('stack') ? stackSites(description) : []),
     ...(kinds.includes('parameter') ? parameterSites(description) : []),
   ];
   const isDefault = common.targets === undefined;

@@ -102,6 +102,22 @@ export interface SequenceSite extends SiteBase {
   readonly embedding: string;
 }
 
+/**
+ * The blocks of a stack, one after the other: what runs beside them reads what each of them makes. Every
+ * model has one for each stack whose blocks have residual branches; its path is that of the list of
+ * blocks.
+ */
+export interface StackSite extends SiteBase {
+  readonly kind: 'stack';
+  readonly stack: 'encoder' | 'decoder';
+  /** D, the width of the state between two blocks. */
+  readonly size: number;
+  /** How many they are. */
+  readonly blocks: number;
+  /** H of their self-attention. */
+  readonly heads: number;
+}
+
 /** A named base tensor that can be unfrozen. */
 export interface ParameterSite extends SiteBase {
   readonly kind: 'parameter';
@@ -116,6 +132,7 @@ export type Site =
   | AttentionSite
   | SublayerSite
   | SequenceSite
+  | StackSite
   | ParameterSite;
 /** The kind of a site: what stands there sees a linear map, a norm, an embedding … */
 export type SiteKind = Site['kind'];
@@ -130,5 +147,6 @@ export const SITE_KINDS: readonly SiteKind[] = Object.freeze([
   'attention',
   'sublayer',
   'sequence',
+  'stack',
   'parameter',
 ] as const);

@@ -110,6 +110,36 @@ export interface SequenceAttachment {
   prefix(call: AttachmentCall): Tensor2D;
 }
 
+/** What stands beside the blocks of a stack, and is told of the rows that pass through them. */
+export interface StackCall extends AttachmentCall {
+  /**
+   * Attention of each row to the rows of its sequence, in a decoder to those up to its own; a cache
+   * keeps their keys and values as it does those of the blocks. q, k, v `[N, width]`, result likewise.
+   * @param name of this attention among those of the attachment
+   */
+  attend(
+    name: string,
+    q: Tensor2D,
+    k: Tensor2D,
+    v: Tensor2D,
+    options: { readonly heads: number },
+  ): Tensor2D;
+}
+/** What goes from one block to the next. */
+export interface StackStates {
+  /** What the next block reads `[N, D]`, behind the last one what follows the blocks. */
+  readonly state: Tensor2D;
+  /** What runs beside the blocks `[N, …]`. */
+  readonly beside: Tensor2D;
+}
+/** What stands beside the blocks of a stack. */
+export interface StackAttachment {
+  /** What runs beside the blocks, in front of the first of them, which reads `state` `[N, D]`. */
+  begin(state: Tensor2D, call: StackCall): Tensor2D;
+  /** What goes on behind block `block` of the stack, 0 the first, which made `states.state`. */
+  follow(block: number, states: StackStates, call: StackCall): StackStates;
+}
+
 /** What an adapter may know of the run it takes part in. */
 export interface AttachmentCall {
   readonly training: boolean;
@@ -152,6 +182,7 @@ export interface SiteAttachments {
   attention: AttentionAttachment;
   sublayer: SublayerAttachment;
   sequence: SequenceAttachment;
+  stack: StackAttachment;
   parameter: undefined;
 }
 

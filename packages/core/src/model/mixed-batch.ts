@@ -231,6 +231,7 @@ export function unmixableAt({ sites }: ModelDescription, adapter: Adapter): stri
           kind === 'attention' ||
           kind === 'sublayer' ||
           kind === 'sequence' ||
+          kind === 'stack' ||
           (kind === 'linear' && (attachment as LinearAttachment).readsWholeBatch),
       )?.site.path ??
     [...adapter.parameters.values()].find(

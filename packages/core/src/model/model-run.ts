@@ -23,7 +23,7 @@ import {
   type Weight,
 } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
-import { attachmentCall, looksAtSequences, unknownLayout } from '../adapter/attachment-call.js';
+import { attachmentCall, looksAtSequences } from '../adapter/attachment-call.js';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteAt, siteIndex } from '../description/site-index.js';
 import type { SiteOf } from '../description/sites.js';
@@ -33,6 +33,7 @@ import { MixedBatch, type AroundBase, type RowMap, type RowSite } from './mixed-
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
 import { SequenceLayouts } from './sequence-layouts.js';
+import { StackPasses } from './stack/stack-passes.js';
 import { blockInputs, requireRunOptions, rowsElsewhere } from './stage/stage-state.js';
 
 /** One forward pass over one batch. */
@@ -45,6 +46,7 @@ export class ModelRun {
   /** What stands in front of the tokens. */
   readonly past: Past;
   readonly #mixed: MixedBatch | undefined;
+  readonly #stacks: StackPasses;
   /** Which pass through shared modules this is; 0 the first. */
   #pass = 0;
 
@@ -62,6 +64,11 @@ export class ModelRun {
     this.past = new Past(host.description, this.#scope, cache);
     this.#mixed =
       assignment && new MixedBatch(host, this.#scope, this.layouts, assignment, training);
+    this.#stacks = new StackPasses({
+      ...{ host, scope: this.#scope, layouts: this.layouts, past: this.past },
+      isMixed: assignment !== undefined,
+      call: (owner, path) => this.#call(owner, path),
+    });
   }
 
   get description(): ModelDescription {
@@ -309,7 +316,10 @@ export class ModelRun {
         this.layouts.within(known, () => block(...(tensors as Tensor2D[]))),
       );
     const isChosen = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
-    return isChosen ? checkpoint(read, scoped) : tf.tidy(() => scoped(...read));
+    const isRecomputed = isChosen || this.#stacks.isStill(read);
+    return this.#stacks.through(index, read, (given) =>
+      isRecomputed ? checkpoint(given, scoped) : tf.tidy(() => scoped(...given)),
+    );
   }
 
   /** Runs modules that several layers share: each pass draws random numbers of its own. */
@@ -358,24 +368,13 @@ export class ModelRun {
   }
 
   #call(owner: Adapter, path: string): AttachmentCall {
+    const of = { isMixed: this.#mixed !== undefined, isCached: this.options.cache !== undefined };
     return attachmentCall(this, owner, path, {
-      layout: (rows) => this.#layoutOf(path, rows),
-      tokens: (rows) => this.layouts.tokensOf(path, this.#layoutOf(path, rows)),
-      sequences: (rows) => this.layouts.sequencesOf(path, rows, this.#mixed !== undefined),
+      layout: (rows) => this.layouts.wholeAt(path, rows, of),
+      tokens: (rows) => this.layouts.tokensOf(path, this.layouts.wholeAt(path, rows, of)),
+      sequences: (rows) => this.layouts.sequencesOf(path, rows, of.isMixed),
       tasks: (count) => this.layouts.tasksOf(path, count),
     });
-  }
-
-  /**
-   * The current stack's layout comes last; keys and values of cross attention are the encoder's
-   * rows.
-   */
-  #layoutOf(path: string, rows: number): Int32Array {
-    const found = this.layouts.find(path, rows);
-    this.layouts.refuseSharedStart(path);
-    if (this.options.cache && !this.layouts.isMemory(found)) throw looksAtSequences(path);
-    if (!found || this.layouts.isShared || this.#mixed) throw unknownLayout(path, rows);
-    return found;
   }
 
   /** A linear site's result on x, `map` being what the base makes of rows. */

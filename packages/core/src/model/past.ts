@@ -69,6 +69,11 @@ export class Past {
     return this.cacheAt(path)?.extend(path, added) ?? added;
   }
 
+  /** The same of an attention beside the blocks of a stack, under a name of its own. */
+  extendBeside(name: string, stack: AttentionSite['stack'], added: KeyValues): KeyValues {
+    return this.cacheOf(stack)?.extend(name, added) ?? added;
+  }
+
   /**
    * Whether the cache holds rows of an attention: those that stand in front of a sequence are among
    * them.

@@ -1,6 +1,6 @@
 /** Which rows of a run's tensors belong to which sequence of the batch. */
 import { PeftError } from '@peft/errors';
-import { unknownLayout } from '../adapter/attachment-call.js';
+import { looksAtSequences, unknownLayout } from '../adapter/attachment-call.js';
 import type { ModelDescription } from '../description/model-description.js';
 import { siteIndex } from '../description/site-index.js';
 import {
@@ -65,6 +65,23 @@ export class SequenceLayouts {
     this.use(batch.offsets);
   }
 
+  /**
+   * The layout of a tensor of that many rows at a site, for what needs sequences as a whole: the current
+   * stack's comes last; keys and values of cross attention are the encoder's rows.
+   * @throws PEFT_LAYOUT_UNKNOWN, PEFT_BATCH_SHARED, PEFT_CACHE_ADAPTER
+   */
+  wholeAt(
+    path: string,
+    rows: number,
+    { isMixed, isCached }: { readonly isMixed: boolean; readonly isCached: boolean },
+  ): Int32Array {
+    const found = this.find(path, rows);
+    this.refuseSharedStart(path);
+    if (isCached && found !== this.#memory) throw looksAtSequences(path);
+    if (!found || this.#isShared || isMixed) throw unknownLayout(path, rows);
+    return found;
+  }
+
   /** The tokens that the rows of a layout are. @throws PEFT_LAYOUT_UNKNOWN for any but the batch's own */
   tokensOf(path: string, offsets: Int32Array): Tokens {
     if (this.#tokens && isSameLayout(offsets, this.#tokens.offsets)) return this.#tokens;
@@ -113,10 +130,6 @@ export class SequenceLayouts {
   /** A layout whose rows cross attention reads. */
   useMemory(offsets: Int32Array): void {
     this.#memory = offsets;
-  }
-
-  isMemory(offsets: Int32Array | undefined): boolean {
-    return offsets === this.#memory;
   }
 
   /** Runs `body` with the layouts that were known at another moment. */

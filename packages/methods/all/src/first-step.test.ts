@@ -67,7 +67,7 @@ const OPTIONS: Readonly<Record<string, readonly object[]>> = {
   shira: [{ rank: 2 }],
   supertuning: [{ sparsity: 0.8 }],
 };
-const LOOKING = ['lora', 'poly', 'multitask-prompt-tuning', 'lily', 'reft', 'adapter'];
+const LOOKING = ['lora', 'poly', 'multitask-prompt-tuning', 'lily', 'reft', 'adapter', 'ladder'];
 /** It needs two other adapters. */
 const WITHOUT = ['adapter-fusion'];
 

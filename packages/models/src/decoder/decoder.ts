@@ -48,7 +48,7 @@ export const decoderParts: Pick<
           ...optionsOf(layer),
           onRouted: (logits) => beside.push(logits),
         });
-        return config.experts?.lossWeight && beside.length ? tf.concat([y, ...beside], 1) : y;
+        return config.experts?.lossWeight && beside.length ? together([y, ...beside]) : y;
       });
       const [state, logits] = apart(joined, config);
       states.push(state!);
@@ -69,10 +69,14 @@ export const decoderParts: Pick<
 };
 
 /** A block's state and what its router made, which leave the block as one tensor. */
+function together(parts: readonly Tensor2D[]): Tensor2D {
+  const joined = tf.concat([...parts], 1);
+  return parts.every(isFrozenTensor) ? freezeTensor(joined) : joined;
+}
 function apart(joined: Tensor2D, { hiddenSize: D, experts }: DecoderConfig): Tensor2D[] {
-  return joined.shape[1] === D
-    ? [joined]
-    : (tf.split(joined, [D, experts!.count], 1) as Tensor2D[]);
+  if (joined.shape[1] === D) return [joined];
+  const parts = tf.split(joined, [D, experts!.count], 1) as Tensor2D[];
+  return isFrozenTensor(joined) ? parts.map((part) => freezeTensor(part)) : parts;
 }
 
 const routerLoss = ({ experts }: DecoderConfig, routed: readonly Tensor2D[]): Scalar =>

@@ -129,6 +129,18 @@ onEachBackend('checkpoint', (backend) => {
     w.dispose();
   });
 
+  test('a block of frozen tensors alone is frozen, whatever it is made with', () => {
+    const x = freezeTensor(seededTensor<Tensor2D>('x', [2, 3]));
+    const w = tf.variable(seededTensor<Tensor1D>('w', [3]));
+    tf.variableGrads(() => {
+      const made = checkpoint([x], (a) => tf.reshape(a, [3, 2]));
+      expect(isFrozenTensor(made)).toBe(true);
+      expect(isFrozenTensor(checkpoint([x], (a) => tf.mul(a, w)))).toBe(false);
+      return tf.sum(w) as Scalar;
+    }, [w]);
+    w.dispose();
+  });
+
   test('frozen inputs stay frozen when the block is run again', () => {
     const seen: boolean[] = [];
     const w = tf.variable(seededTensor<Tensor1D>('w', [3]));

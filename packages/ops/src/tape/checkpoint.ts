@@ -34,7 +34,8 @@ const engineOf = (): TapeEngine => tf.engine();
  * @param inputs every tensor that the block reads, save variables and frozen tensors, which it may
  *   capture.
  * @param block pure in its inputs and the variables it captures; may run twice.
- * @returns the block's result, owned by the enclosing scope.
+ * @returns the block's result, owned by the enclosing scope; frozen where no gradient can reach what
+ *   it was made of.
  * @throws PEFT_CHECKPOINT_CAPTURE when the block captures a float32 tensor that is neither a
  *   variable nor frozen.
  */
@@ -49,7 +50,7 @@ export function checkpoint<T extends Tensor>(
   const open = inputs
     .map((input, i) => ({ input, i }))
     .filter(({ input }) => !isFrozenTensor(input));
-  if (open.length === 0 && variables.length === 0) return value;
+  if (open.length === 0 && variables.length === 0) return freezeTensor(value);
   const run = tf.customGrad((...args: unknown[]) => {
     (args.at(-1) as (tensors: Tensor[]) => void)([...inputs]);
     return {

@@ -1,0 +1,1 @@
+export { ladder, type LadderConfig } from './ladder.js';
