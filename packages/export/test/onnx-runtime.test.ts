@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fromBinary } from '@bufbuild/protobuf';
 import * as tf from '@tensorflow/tfjs';
+import { ModelProtoSchema } from 'onnx-buf';
 import { loadTrainedModel, type TrainedModel } from '@peft/predictor';
 import { toBeAllclose, useTemporaryFolder } from '@peft/testing';
 import { describe, expect, test } from 'vitest';
@@ -55,7 +57,19 @@ const ENCODERS: readonly (readonly [string, string])[] = [
     : []),
 ];
 const DECODERS = [
-  ...(['llama', 'mistral', 'qwen2', 'qwen3', 'gpt2', 'gemma2', 'gemma3', 'bloom'] as const),
+  ...([
+    'llama',
+    'mistral',
+    'qwen2',
+    'qwen3',
+    'gpt2',
+    'gemma2',
+    'gemma3',
+    'bloom',
+    'mixtral',
+    'gpt_oss',
+    'deepseek_v3',
+  ] as const),
   ...(isLong
     ? ([
         'llama-yarn',
@@ -76,6 +90,10 @@ const DECODERS = [
         'granite',
         'cohere2',
         'gemma',
+        'qwen2_moe',
+        'qwen3_moe',
+        'olmoe',
+        'granitemoe',
       ] as const)
     : []),
 ];
@@ -283,7 +301,7 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
     );
   });
 
-  test.each(['bert', 'deberta-v2', 'llama', 'gemma3'] as const)(
+  test.each(['bert', 'deberta-v2', 'llama', 'gemma3', 'mixtral'] as const)(
     'computes %s in float16 within its rounding',
     async (name) => {
       await beside(
@@ -334,4 +352,26 @@ describe.skipIf(!ort)('onnxruntime-node (skipped where npm has not brought it)',
       );
     },
   );
+
+  test('stores the matrices of experts in 8 bits', async () => {
+    await beside(
+      fixtureModel('mixtral'),
+      async (source, session, output) => {
+        const path = join(output, 'onnx', 'model_quantized.onnx');
+        const names = fromBinary(ModelProtoSchema, readFileSync(path)).graph!.initializer.map(
+          ({ name }) => name,
+        );
+        expect(names).toContain('model.layers.1.mlp.experts.3.gate_up_proj.weight_codes');
+        const texts = textsOf(source);
+        const { rows } = await runTexts(ort!, session, { texts, side: 'left', paddingId: 0 });
+        oursOf(source, texts).forEach((row, b) => {
+          // steps of 1/127 of a block's largest, of random signs
+          const largest = Math.max(...row.map(Math.abs));
+          expect(rows[b]).toBeAllclose(row, { atol: largest * 2 ** -6 });
+          expect(rows[b]).not.toBeAllclose(row, { atol: largest * 2 ** -16 });
+        });
+      },
+      { type: 'q8', file: 'model_quantized.onnx' },
+    );
+  });
 });

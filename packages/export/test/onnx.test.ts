@@ -76,8 +76,6 @@ describe('an ONNX folder', () => {
   });
 
   test.each([
-    ['mixtral', 'cannot record Mixtral'],
-    ['gpt_oss', 'cannot record gpt-oss'],
     ['convbert', 'cannot record ConvBERT'],
     ['deberta-v2-convolution', 'cannot record DeBERTa-v2'],
     ['bart', 'cannot record BART', 'ForSequenceClassification'],

@@ -88,6 +88,9 @@ describe.skipIf(!transformers)('transformers.js (skipped where npm has not broug
     ['llama', undefined],
     ['qwen3', 'lora_qwen3_trainable_tokens'],
     ['gpt2', undefined],
+    ['qwen3_moe', undefined],
+    ['gpt_oss', undefined],
+    ['deepseek_v3', undefined],
   ] as const)('writes the text that %s with %s writes', async (name, given) => {
     const adapter = given && fixtureAdapter(given);
     const output = join(folder, `text-${name}`);

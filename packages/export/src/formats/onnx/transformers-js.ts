@@ -23,11 +23,13 @@ const TYPES: Readonly<Record<string, readonly string[]>> = Object.freeze({
   'causal-lm': [
     'bloom',
     'cohere2',
+    'deepseek_v3',
     'falcon',
     'gemma',
     'gemma2',
     'gemma3_text',
     'gpt2',
+    'gpt_oss',
     'gpt_neo',
     'gpt_neox',
     'granite',
@@ -40,7 +42,9 @@ const TYPES: Readonly<Record<string, readonly string[]>> = Object.freeze({
     'phi',
     'phi3',
     'qwen2',
+    'qwen2_moe',
     'qwen3',
+    'qwen3_moe',
     'smollm3',
     'stablelm',
     'starcoder2',
@@ -63,6 +67,12 @@ export function classWarning(description: ModelDescription, config: JsonObject):
   ];
 }
 
+/** Width of cached keys and values, which transformers.js reads there and hub configs leave out. */
+function cacheSizes({ modelType, sites }: ModelDescription): JsonObject {
+  const attention = sites.find((site) => site.kind === 'attention');
+  return modelType === 'deepseek_v3' && attention ? { qk_head_dim: attention.headSize } : {};
+}
+
 /** `config.json` with the class of the head, and which files there are. */
 export function transformersJsConfig(
   description: ModelDescription,
@@ -73,6 +83,7 @@ export function transformersJsConfig(
   const architectures = config['architectures'] as readonly string[] | undefined;
   return {
     ...config,
+    ...cacheSizes(description),
     architectures:
       description.head.kind === 'pooled-linear'
         ? architectures?.map((named) => named.replace(/Model$/, 'ForSequenceClassification'))

@@ -61,12 +61,28 @@ function seen(
   return near.reduce((all, next) => graph.node('And', [all, next]), isToken);
 }
 
+/** Scores of seen keys. */
+const visibleScores = ({ graph }: Recording, scores: string, isSeen: string): string =>
+  graph.node('Where', [isSeen, scores, graph.float(HIDDEN)]);
+
 /** softmax(scores of seen keys) */
-const probabilities = (recording: Recording, scores: string, isSeen: string): string => {
+const probabilities = (recording: Recording, scores: string, isSeen: string): string =>
+  recording.graph.node('Softmax', [visibleScores(recording, scores, isSeen)], { axis: -1 });
+
+/** log Σ exp over the keys of each query and head `[N, H]`; scores `[B, …, T, L]`, heads in their order. */
+function logSums(recording: Recording, scores: string, heads: number): string {
   const { graph } = recording;
-  const visible = graph.node('Where', [isSeen, scores, graph.float(HIDDEN)]);
-  return graph.node('Softmax', [visible], { axis: -1 });
-};
+  const isWide = graph.floatType === 'float32';
+  const sums = graph.node('ReduceLogSumExp', [isWide ? scores : graph.cast(scores, 'float32')], {
+    axes: [-1],
+    keepdims: 0,
+  });
+  const perText = recording.reshape(
+    isWide ? sums : graph.cast(sums, graph.floatType),
+    recording.perText(heads, -1),
+  );
+  return recording.reshape(recording.transpose(perText, [0, 2, 1]), [-1, heads]);
+}
 
 /** Number of an entry of a table for each distance + origin, the ends standing for what is beyond. */
 function tableIndex(
@@ -111,17 +127,16 @@ const attention = recorder<'PeftAttention'>((recording, inputs, attributes) => {
     ? graph.node('Add', [products, biasOf(recording, bias, attributes, each)])
     : products;
   const isSeen = seen(recording, attributes, isOfMemory);
-  const shares = probabilities(
+  const visible = visibleScores(
     recording,
     scores,
     each === 1 ? isSeen : recording.unsqueeze(isSeen, 1),
   );
+  const shares = graph.node('Softmax', [visible], { axis: -1 });
   const made = graph.node('MatMul', [shares, values]);
+  const sums = recording.tensor(logSums(recording, visible, heads), [rows, heads]);
   const flat = each === 1 ? made : ungrouped(recording, made, heads, size);
-  return [
-    recording.tensor(joinHeads(recording, flat, width), [rows, width]),
-    recording.unknown([rows, heads]),
-  ];
+  return [recording.tensor(joinHeads(recording, flat, width), [rows, width]), sums];
 });
 
 /** Of all tokens that there are, `[B, H, L, E]`, or `[B, Hkv, 1, L, E]` where heads share them. */

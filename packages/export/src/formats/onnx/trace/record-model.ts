@@ -62,9 +62,11 @@ function recordedTwin(model: Model, recording: Recording): Model {
   const engine = recordingEngine(recording);
   const read = new Set<string>();
   const heads = new Set<string>();
+  const routers = new Set<string>();
   for (const site of description.sites)
     if (site.kind === 'embedding') read.add(site.weight);
     else if (site.kind === 'linear' && site.isOutputHead) heads.add(site.weight);
+    else if (site.kind === 'linear' && site.role === 'router') routers.add(site.weight);
   const isLanguageModel = description.head.kind.endsWith('-lm');
   const parameters = new Map(
     description.parameters.map((spec) => {
@@ -72,7 +74,7 @@ function recordedTwin(model: Model, recording: Recording): Model {
         name: spec.name,
         shape: spec.shape,
         isTable: read.has(spec.name),
-        isHead: !isLanguageModel && heads.has(spec.name),
+        keepsBits: routers.has(spec.name) || (!isLanguageModel && heads.has(spec.name)),
         values: () => foldedValues(model, spec),
       };
       return [spec.name, { parameter, use: spec.use }] as const;

@@ -4,9 +4,10 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import type { DataType, Tensor, Tensor1D, Tensor2D, TensorInfo } from '@tensorflow/tfjs';
-import { onBackend, type Engine, type FrozenWeight } from '@peft/ops';
+import { onBackend, type DeviceMemory, type Engine, type FrozenWeight } from '@peft/ops';
 import type { WeightParameter } from '../weights/weight-form.js';
 import { ATTENTION_KERNELS } from './attention-kernels.js';
+import { CHOICE_KERNELS } from './choice-kernels.js';
 import { cannotRecord } from './cannot-record.js';
 import { LAYER_KERNELS } from './layer-kernels.js';
 import type { Recording } from './recording.js';
@@ -19,7 +20,12 @@ const NAME = 'peft-onnx-recording';
 
 /** Runs `body` on a backend that records; nothing of it stays. */
 export function whileRecording<T>(recording: Recording, body: () => T): T {
-  const kernels = { ...TENSOR_KERNELS, ...LAYER_KERNELS, ...ATTENTION_KERNELS };
+  const kernels = {
+    ...TENSOR_KERNELS,
+    ...CHOICE_KERNELS,
+    ...LAYER_KERNELS,
+    ...ATTENTION_KERNELS,
+  };
   tf.registerBackend(NAME, () => new RecordingBackend(recording), -1);
   for (const [kernelName, record] of Object.entries(kernels))
     tf.registerKernel({
@@ -35,7 +41,9 @@ export function whileRecording<T>(recording: Recording, body: () => T): T {
   }
 }
 
-class RecordingBackend extends tf.KernelBackend {
+class RecordingBackend extends tf.KernelBackend implements DeviceMemory {
+  /** There are no values to read: models go the ways that wait for none. */
+  readonly hasDeviceMemory = true;
   #living = 0;
 
   constructor(readonly recording: Recording) {

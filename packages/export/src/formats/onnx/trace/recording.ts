@@ -5,6 +5,7 @@ import type { AttentionSite, ModelDescription } from '@peft/core';
 import type { OnnxGraph, Port } from '../graph/onnx-graph.js';
 import type { WeightForm } from '../weights/weight-form.js';
 import { cannotRecord } from './cannot-record.js';
+import { repeatedNumber } from './repeated-number.js';
 import type { Rows, TraceBatch } from './trace-batch.js';
 
 type Values = Float32Array | Int32Array | Uint8Array;
@@ -61,10 +62,7 @@ export class Recording {
   /** The same. @throws CannotRecord for what depends on the texts */
   valuesOf(dataId: object): Values {
     const values = this.knownValues(dataId);
-    if (!values)
-      throw cannotRecord(
-        'its forward pass looks at results on its way (a mixture of experts does)',
-      );
+    if (!values) throw cannotRecord('its forward pass looks at results on its way');
     return values;
   }
 
@@ -74,7 +72,7 @@ export class Recording {
     if (!entry) throw cannotRecord('it reads a result that ONNX has no operator for');
     if ('value' in entry) return entry.value;
     if (shape.some((size) => this.trace.isOpen(size) && size > 1))
-      throw cannotRecord('it makes constants of the size of its input');
+      return repeatedNumber(this, entry.values, shape);
     const values = Float32Array.from(entry.values);
     const value =
       shape.length === 0

@@ -16,6 +16,7 @@ export type Recorder = (
 /** Operators on two tensors, under tfjs's name. */
 const BINARY = Object.freeze({
   Add: 'Add',
+  Sub: 'Sub',
   Multiply: 'Mul',
   RealDiv: 'Div',
   Maximum: 'Max',

@@ -48,7 +48,13 @@ export function traceBatch(
   description: ModelDescription,
   { paddingId, positionLimit }: TraceBatchOptions,
 ): TraceBatch {
-  const sizes = description.parameters.flatMap(({ shape }) => shape);
+  const sizes = [
+    ...description.parameters.flatMap(({ shape }) => shape),
+    // a block's state and what its router made leave the block side by side
+    ...description.sites.flatMap((site) =>
+      site.kind === 'linear' && site.role === 'router' ? [site.inFeatures + site.outFeatures] : [],
+    ),
+  ];
   // an encoder's tables of distances have to reach as far as its longest text
   const length = freePrime(sizes, isDecoder(description) ? 7 : positionLimit);
   const sequences = freePrime(sizes, 3, length);

@@ -44,8 +44,8 @@ export const blockWeights = (bits: Bits): WeightForm => ({
   },
 });
 
-const isWorthIt = ({ shape, isHead }: WeightParameter): boolean =>
-  !isHead && shape[0]! * shape[1]! >= SMALLEST_ELEMENTS;
+const isWorthIt = ({ shape, keepsBits }: WeightParameter): boolean =>
+  !keepsBits && shape[0]! * shape[1]! >= SMALLEST_ELEMENTS;
 
 /** Codes and scales of a weight as initializers. */
 function storedBlocks(

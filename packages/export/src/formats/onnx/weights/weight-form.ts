@@ -8,8 +8,8 @@ export interface WeightParameter {
   readonly shape: readonly number[];
   /** Rows of it are read by id. */
   readonly isTable: boolean;
-  /** It is the last layer of a classifier. */
-  readonly isHead: boolean;
+  /** It is not worth fewer bits: the last layer of a classifier, or what chooses experts. */
+  readonly keepsBits: boolean;
   /** Its merged values in float32. */
   values(): Float32Array;
 }
