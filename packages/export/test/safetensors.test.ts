@@ -275,3 +275,33 @@ async function withLargeValue(path: string): Promise<string> {
   await writeSafetensors(join(path, 'model.safetensors'), tensors);
   return path;
 }
+
+test.each([
+  'mixtral',
+  'qwen2_moe',
+  'qwen3_moe',
+  'olmoe',
+  'granitemoe',
+  'gpt_oss',
+  'deepseek_v3',
+] as const)('experts of %s are stored as its checkpoints store them', async (name) => {
+  const { deviation } = await exportModel(fixtureModel(name), {
+    to,
+    type: 'f32',
+    output: output(name),
+    engine,
+  });
+  expect(deviation!.largest).toBe(0);
+  const [base, written] = [openCheckpoint(fixtureModel(name)), openCheckpoint(output(name))];
+  try {
+    expect([...written.names()].sort()).toEqual([...base.names()].sort());
+    for (const tensor of base.names()) {
+      const [before, after] = [base.get(tensor)!, written.get(tensor)!];
+      expect(after.shape, tensor).toEqual(before.shape);
+      expect(readFloat32(after), tensor).toEqual(readFloat32(before));
+    }
+  } finally {
+    base.close();
+    written.close();
+  }
+});

@@ -13,11 +13,12 @@ import { copyModelFiles, type TrainedModel } from '@peft/predictor';
 import { defineFormat, type WriteTools } from '../../format.js';
 import { generationFields } from '../../model/answers.js';
 import { requireFloat16 } from '../../model/float16-range.js';
-import { foldedValues, transposed } from '../../model/folded-values.js';
+import { foldedValues } from '../../model/folded-values.js';
 import { FOUR_BIT_TYPES, fourBitBytes, fourBitConfig, fourBitTensors } from './four-bit-tensors.js';
 import { exportedConfig } from './exported-config.js';
 import { mergedCard } from './model-card.js';
 import { pooledText } from './pooled-text.js';
+import { storedTensors, type StoredTensor } from './stored-tensors.js';
 
 const TYPES = Object.freeze({
   f32: { stored: 'F32', torch: 'float32' },
@@ -41,6 +42,9 @@ export const safetensors = defineFormat({
     const fields = { ...source.fields, ...generationFields(source) };
     model.checkMergeable();
     const packed = new Set(fourBit && quantizableWeights(model.description));
+    // bitsandbytes packs linear layers, which experts and routers of transformers are not
+    for (const site of model.description.sites)
+      if (site.kind === 'linear' && site.isBareParameter) packed.delete(site.weight);
     const { parameters, head } = model.description;
     const { stored, torch } = TYPES[type];
     const pooled = pooledText(model.description);
@@ -63,11 +67,12 @@ export const safetensors = defineFormat({
         await copyModelFiles(base, folder, { withWeights: false, fields });
         const config = { ...exportedConfig(source, torch), ...fourBitConfig(fourBit, torch) };
         await writeFileAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`);
-        const tensors = parameters.flatMap((spec) =>
-          fourBit && packed.has(spec.name)
-            ? fourBitTensors(source, spec, { format: fourBit, torch }, tools)
-            : tensorOf(source, spec, type, tools),
-        );
+        const tensors = storedTensors(model.description).flatMap((stored) => {
+          const [spec] = stored.parameters;
+          return fourBit && packed.has(spec!.name)
+            ? fourBitTensors(source, spec!, { format: fourBit, torch }, tools)
+            : tensorOf(source, stored, type, tools);
+        });
         await writeCheckpoint(
           folder,
           tensors,
@@ -95,26 +100,27 @@ function typeOfBase({ base: { config } }: TrainedModel): Type {
   return found ?? 'f32';
 }
 
-const bytesOf = ({ shape }: ParameterSpec, dtype: StoredDtype): number =>
+const bytesOf = ({ shape }: Pick<ParameterSpec, 'shape'>, dtype: StoredDtype): number =>
   shape.reduce((product, size) => product * size, STORED_BYTES[dtype]);
 
 function tensorOf(
   { model }: TrainedModel,
-  spec: ParameterSpec,
+  { name, shape, values }: StoredTensor,
   type: Type,
   tools: WriteTools,
 ): NewTensor {
   const { stored } = TYPES[type];
-  const [rows, columns] = spec.shape;
   return {
-    name: spec.name,
+    name,
     dtype: stored,
-    shape: spec.transposed ? [...spec.shape].reverse() : spec.shape,
+    shape,
     data() {
-      tools.tensor(spec.name, bytesOf(spec, stored));
-      const values = foldedValues(model, spec);
-      if (type === 'f16') requireFloat16(spec.name, values);
-      return spec.transposed ? transposed(values, rows!, columns!) : values;
+      tools.tensor(name, bytesOf({ shape }, stored));
+      return values((spec) => {
+        const folded = foldedValues(model, spec);
+        if (type === 'f16') requireFloat16(spec.name, folded);
+        return folded;
+      });
     },
   };
 }
