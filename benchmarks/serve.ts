@@ -1,5 +1,5 @@
 /**
- * A server under load: `npm run bench:serve -- --part load|speed|stall|adapters [--arch llama-small]
+ * A server under load: `npm run bench:serve -- --part load|speed|stall|adapters|llama.cpp [--arch llama-small]
  * [--adapters 4] [--clients 32] [--requests 1000] [--at-once 1,4,16,32] [--tokens 32] [--folder PLACE]
  * [--engine native] [--precision bfloat16] [--threads 2] [--json]`.
  *
@@ -11,12 +11,15 @@
  * - `speed`: tokens/s and time to the first token, of the model alone and of all adapters in turn.
  * - `stall`: what running streams and the event loop notice of a prompt of 2,048 tokens.
  * - `adapters`: memory over loads and unloads.
+ * - `llama.cpp`: time to the first token and tokens/s beside node-llama-cpp of the folder that
+ *   PEFT_CONSUMERS names, on the same weights as `--gguf-type`, in turn over `--rounds`.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createServer } from '@peft/server';
+import { besideLlamaCpp } from './serve/beside-llama-cpp.js';
 import { configPath } from './peers/shapes.js';
 import {
   load,
@@ -37,6 +40,9 @@ const { values: options } = parseArgs({
     requests: { type: 'string', default: '1000' },
     'at-once': { type: 'string', default: '1,4,16,32' },
     tokens: { type: 'string', default: '32' },
+    'prompt-tokens': { type: 'string', default: '128' },
+    'gguf-type': { type: 'string', default: 'BF16' },
+    rounds: { type: 'string', default: '3' },
     'prefill-tokens': { type: 'string', default: '256' },
     folder: { type: 'string' },
     engine: { type: 'string', default: 'native' },
@@ -45,6 +51,8 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
   },
 });
+
+const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'bench-serve-'));
 
 const PARTS: Readonly<Record<string, (subject: Subject) => Promise<readonly Report[]>>> = {
   load: async (subject) => [await load(subject, Number(options.clients), Number(options.requests))],
@@ -58,6 +66,17 @@ const PARTS: Readonly<Record<string, (subject: Subject) => Promise<readonly Repo
     return reports;
   },
   stall: async (subject) => [await stall(subject, Number(options['prefill-tokens']))],
+  'llama.cpp': (subject) =>
+    besideLlamaCpp(subject, {
+      model: join(folder, 'model'),
+      folder,
+      type: options['gguf-type'],
+      threads: Number(options.threads ?? 2),
+      clients: options['at-once'].split(',').map(Number),
+      promptTokens: Number(options['prompt-tokens']),
+      tokens: Number(options.tokens),
+      rounds: Number(options.rounds),
+    }),
   adapters: async (subject) => [await loadsAndUnloads(subject, 'lora-0', Number(options.requests))],
 };
 
@@ -66,7 +85,6 @@ if (!part)
   throw new Error(
     `bench:serve: --part must be one of ${Object.keys(PARTS).join(', ')}, got ${options.part}`,
   );
-const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'bench-serve-'));
 try {
   const { model, adapters, vocabularySize } = await servedCheckpoint(
     configPath(options.arch),

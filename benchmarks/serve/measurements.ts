@@ -176,7 +176,7 @@ const textOf = ({ tokens, finishReason }: Completion): string =>
   JSON.stringify([tokens, finishReason]);
 
 /** Ids that differ from prompt to prompt. */
-const promptOf = ({ vocabularySize }: Subject, n: number, length: number): number[] =>
+export const promptOf = ({ vocabularySize }: Subject, n: number, length: number): number[] =>
   Array.from({ length }, (_, t) => 5 + ((n * 104_729 + t * 7919) % (vocabularySize - 10)));
 
 /** Memory that the process holds, garbage of the clients and of the server's thread apart. */
