@@ -16,6 +16,7 @@ export { adapterVocabulary, type AdapterVocabulary } from './files/adapter-vocab
 export { adapterCard, type AdapterCard } from './files/adapter-card.js';
 export { adapterHubFormat, hubAbout, hubHeadModules } from './files/adapter-hub-format.js';
 export { packExperts } from './files/expert-packing.js';
+export { holdsAdapter, readAdapterFolder, type AdapterInFolder } from './files/inner-adapters.js';
 export { peftFormat } from './files/peft-format.js';
 export {
   fromHubTargets,

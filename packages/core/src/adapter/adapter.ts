@@ -6,7 +6,7 @@ import type { Site, SiteKind } from '../description/sites.js';
 import { tiedEmbeddings } from '../description/tied-embeddings.js';
 import { tiedOutputs } from '../description/tied-outputs.js';
 import type { AdapterSource } from '../method/adapter-file.js';
-import type { OwnedParameter, StepHook, StepMemory } from '../method/attach-context.js';
+import type { LookAhead, OwnedParameter, StepHook, StepMemory } from '../method/attach-context.js';
 import type { Attached } from '../method/attachment.js';
 import type { AdapterView, AttachedPart, MethodSpec } from '../method/peft-method.js';
 import { MODULES_TO_SAVE } from './modules-to-save.js';
@@ -24,6 +24,8 @@ export class Adapter implements AdapterView {
   readonly stepMemories: StepMemory[] = [];
   /** Each added to the loss of a step. */
   readonly extraLosses: (() => Tensor)[] = [];
+  /** What it keeps of the pass ahead of each pass, where it asks for one. */
+  lookAhead: LookAhead | undefined;
   /** One for each part of `spec`, in its order. */
   readonly parts: AttachedPart[] = [];
   /** State that the sites of a method share, by name. */

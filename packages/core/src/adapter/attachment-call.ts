@@ -16,7 +16,7 @@ export const attachmentCall = (
   run: Run,
   owner: Adapter,
   path: string,
-  rows: Pick<AttachmentCall, 'layout' | 'tokens' | 'sequences' | 'tasks'>,
+  rows: Pick<AttachmentCall, 'layout' | 'tokens' | 'sequences' | 'tasks' | 'ahead'>,
 ): AttachmentCall => ({
   training: run.training,
   dropout: (x, rate, purpose = 'dropout') =>

@@ -84,6 +84,7 @@ export function createContext(
       adapter.stepHooks.push(hook);
       if (memory) adapter.stepMemories.push(memory);
     },
+    lookAhead: (read) => void (adapter.lookAhead ??= read),
     extraLoss: (term) => void adapter.extraLosses.push(term),
     randomKey: key,
   };

@@ -21,7 +21,9 @@ import {
   planTensors,
 } from './adapter-tensors.js';
 import { packExperts, packsExperts, unpackExperts } from './expert-packing.js';
+import { writeInnerAdapters } from './inner-adapters.js';
 import { peftFormat } from './peft-format.js';
+import { sortedJson } from './sorted-json.js';
 
 /** PEFT's options of how it runs, which say nothing of what it computes. */
 const RUN_KEYS = ['runtime_config', 'progressbar', 'runtime_offload_base_weight'];
@@ -141,6 +143,7 @@ export async function saveAdapter(
           tensors.filter(({ name }) => headKeys.has(name)),
         );
       }
+      if (format === peftFormat) await writeInnerAdapters(model, adapter, temporary, options);
       await writeFileAtomic(join(temporary, 'README.md'), card);
     },
     { replace: options.overwrite ?? false },
@@ -164,7 +167,7 @@ export async function loadAdapter(
   const file = openWeights(folder, format);
   try {
     const spec =
-      options.spec ?? specIn({ format, config, file }, options.methods, model.description);
+      options.spec ?? specIn({ format, config, file, folder }, options.methods, model.description);
     const where = basename(resolve(folder));
     const store = packsExperts(spec)
       ? unpackExperts(bareAdapter(model, spec, file, where), format, file)
@@ -207,24 +210,3 @@ export async function loadAdapter(
 /** A name that a model takes. */
 const plainName = (name: string | undefined): string | undefined =>
   name !== undefined && /^[A-Za-z0-9][\w-]*$/.test(name) ? name : undefined;
-
-/** As Python writes it: keys sorted, two spaces, only ASCII. */
-const sortedJson = (value: unknown, floatKeys: readonly string[] = []): string =>
-  JSON.stringify(sorted(value), null, 2)
-    .replace(/^( *"([^"]+)": -?\d+)(,?)$/gm, (line, number: string, key: string, comma: string) =>
-      floatKeys.includes(key) ? `${number}.0${comma}` : line,
-    )
-    .replace(
-      /[\u0080-\uffff]/g,
-      (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, item]) => [key, sorted(item)]),
-  );
-}

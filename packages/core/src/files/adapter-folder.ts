@@ -72,7 +72,7 @@ export function readAdapterSpec(
   const recognised = recognisedConfig(folder, kinds);
   const file = openWeights(folder, recognised.format);
   try {
-    return specIn({ ...recognised, file }, kinds.methods, description);
+    return specIn({ ...recognised, file, folder }, kinds.methods, description);
   } finally {
     file.close();
   }
@@ -80,13 +80,18 @@ export function readAdapterSpec(
 
 /** The spec of an opened folder. */
 export function specIn(
-  { format, config, file }: RecognisedConfig & { readonly file: TensorStore },
+  {
+    format,
+    config,
+    file,
+    folder,
+  }: RecognisedConfig & { readonly file: TensorStore; readonly folder: string },
   methods: readonly AnyMethod[],
   description: ModelDescription,
 ): MethodSpec {
   const keys = file.names();
   const shapes = new Map(keys.map((key) => [key, file.get(key)!.shape]));
-  return format.readSpec(config, methods, description, keys, shapes);
+  return format.readSpec(config, methods, description, keys, shapes, folder);
 }
 
 /**

@@ -318,7 +318,7 @@ function sharedName(name: string, readers: readonly TableReader[]): string | und
 }
 
 /** With and without the class prefix (`bert.`), since a bare model lacks it. */
-function variants(name: string, prefix: string): string[] {
+export function variants(name: string, prefix: string): string[] {
   if (!prefix) return [name];
   return [
     name,
@@ -377,7 +377,7 @@ function fromFile(isTurnedRound: boolean, { shape }: OwnedParameter, values: Flo
 }
 
 /** A copy: files are written seldom. */
-const valuesOf = (tensor: Tensor): Float32Array => Float32Array.from(tensor.dataSync());
+export const valuesOf = (tensor: Tensor): Float32Array => Float32Array.from(tensor.dataSync());
 
 const list = (items: readonly string[], separator: string): string =>
   `${items.slice(0, 3).join(separator)}${items.length > 3 ? `${separator}and ${items.length - 3} more` : ''}`;

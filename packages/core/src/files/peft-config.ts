@@ -177,8 +177,9 @@ export function readPeftSpec(
   json: AdapterConfigJson,
   methods: readonly AnyMethod[],
   shapes?: AdapterShapes,
+  folder?: string,
 ): MethodSpec {
-  if (json['architecture'] !== 'union') return readPart(json, json, methods, shapes);
+  if (json['architecture'] !== 'union') return readPart(json, json, methods, shapes, folder);
   const configs = json['configs'];
   if (!Array.isArray(configs) || configs.length === 0)
     throw new PeftError(
@@ -186,7 +187,7 @@ export function readPeftSpec(
       `adapter_config.json: configs must be a list of configs, got ${show(configs)}.`,
     );
   const parts = configs.flatMap(
-    (config: AdapterConfigJson) => readPart(config, json, methods, shapes).parts,
+    (config: AdapterConfigJson) => readPart(config, json, methods, shapes, folder).parts,
   );
   return Object.freeze({ name: parts.map(({ method }) => method.name).join('+'), parts });
 }
@@ -196,6 +197,7 @@ function readPart(
   whole: AdapterConfigJson,
   methods: readonly AnyMethod[],
   shapes: AdapterShapes | undefined,
+  folder: string | undefined,
 ): MethodSpec {
   const type = json['peft_type'];
   const method = methods.find((candidate) => peftTypeOf(candidate) === type);
@@ -226,7 +228,9 @@ function readPart(
       ? json['modules_to_save']
       : whole['modules_to_save']) ?? []) as string[],
   });
-  const config = method.fromPeftConfig ? method.fromPeftConfig(json, shapes) : ownOptions(json);
+  const config = method.fromPeftConfig
+    ? method.fromPeftConfig(json, shapes, folder)
+    : ownOptions(json);
   return Object.freeze({
     name: method.name,
     parts: Object.freeze([

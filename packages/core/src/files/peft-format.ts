@@ -29,7 +29,8 @@ export const peftFormat: AdapterFormat = Object.freeze({
       config['configs'].every(
         (part: { readonly peft_type?: unknown } | null) => typeof part?.peft_type === 'string',
       )),
-  readSpec: (config, methods, _description, _keys, shapes) => readPeftSpec(config, methods, shapes),
+  readSpec: (config, methods, _description, _keys, shapes, folder) =>
+    readPeftSpec(config, methods, shapes, folder),
   writeConfig: writePeftConfig,
 
   keyOf(adapter, parameter) {
@@ -74,7 +75,7 @@ export const peftFormat: AdapterFormat = Object.freeze({
 
   baseCopies(adapter) {
     const own = [...adapter.parameters.keys()];
-    // PEFT looks at the module that holds the table alone
+    // PEFT looks at the module that holds the table alone, and where a config names its targets
     const readers = new Set(tiedEmbeddings(adapter.description).map(({ reader }) => reader.path));
     const isStoredWhole = (path: string) =>
       own.some(
@@ -82,7 +83,10 @@ export const peftFormat: AdapterFormat = Object.freeze({
           name === `${path}.weight` ||
           (name.startsWith(`${path}.`) && name.endsWith('trainable_tokens_delta')),
       );
-    const sites = adapter.wrappedSites.filter(
+    const hasTargets = adapter.parts.some(
+      ({ part: { method } }) => method.peftCommonKeys?.includes('target_modules') ?? true,
+    );
+    const sites = (hasTargets ? adapter.wrappedSites : []).filter(
       ({ path }) =>
         EMBEDDING_MODULES.includes(path.split('.').at(-1)!) &&
         !isStoredWhole(path) &&

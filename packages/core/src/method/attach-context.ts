@@ -5,6 +5,7 @@ import type { Initializer, WholeNumbers } from '../description/initializers.js';
 import type { ModelDescription } from '../description/model-description.js';
 import type { Site, SiteKind, SiteOf } from '../description/sites.js';
 import type { CommonConfig } from '../description/target-selection.js';
+import type { AttachmentCall } from './attachment.js';
 
 /** The rank of each number of dimensions. */
 interface Ranks {
@@ -122,6 +123,13 @@ export interface StepMemory {
   restore(values: Readonly<Record<string, Float32Array>>): void;
 }
 
+/**
+ * What an adapter keeps of the pass ahead of a forward pass, on the tape.
+ * @param hidden the model's last hidden state `[N, D]`, without gradient
+ * @returns what `AttachmentCall.ahead` gives in the pass that follows
+ */
+export type LookAhead = (hidden: Tensor2D, call: AttachmentCall) => Tensor2D;
+
 /** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
 export interface AttachContext {
   readonly description: ModelDescription;
@@ -181,6 +189,12 @@ export interface AttachContext {
    * adds it once.
    */
   extraLoss(term: () => Tensor): void;
+  /**
+   * Lets the adapter see what the model makes of a batch before the pass that counts: each forward
+   * pass then follows another one on the same batch, without gradients and with the same adapters, in
+   * which `AttachmentCall.ahead` gives nothing. The first of an adapter's sites that asks counts.
+   */
+  lookAhead(read: LookAhead): void;
   /** A random stream that names adapter, site and `purpose`. */
   randomKey(purpose: string): RandomKey;
 }

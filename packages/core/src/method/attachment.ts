@@ -170,6 +170,11 @@ export interface AttachmentCall {
    *   not
    */
   tasks(count: number): Int32Array;
+  /**
+   * What the adapter kept of the pass ahead of this one (`AttachContext.lookAhead`); undefined in that
+   * pass itself.
+   */
+  ahead(): Tensor2D | undefined;
   /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */
   adapter(name: string): AttachedSites;
 }

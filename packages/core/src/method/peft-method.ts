@@ -102,14 +102,20 @@ export interface PeftMethodDefinition<Name extends MethodName> {
   /** A function per kind of site that it can attach to. */
   readonly attach: { readonly [K in SiteKind]?: AttachFunction<K, PeftConfigs[Name]> };
   /**
-   * Its options in adapter_config.json's words, without the common keys; and back. Present when
-   * `peftType` is.
+   * Its options in adapter_config.json's words, without the common keys; and back, `folder` being
+   * where that file lies. Present when `peftType` is.
    */
   toPeftConfig?(config: PeftConfigs[Name], context: PeftConfigContext): Record<string, unknown>;
   fromPeftConfig?(
     json: Readonly<Record<string, unknown>>,
     file?: AdapterShapes,
+    folder?: string,
   ): Partial<PeftConfigs[Name]>;
+  /**
+   * Adapters that it consists of, each of which PEFT's layout keeps in a folder inside of its own.
+   * `readAdapterFolder` reads one.
+   */
+  innerAdapters?(config: PeftConfigs[Name], context: PeftConfigContext): readonly InnerAdapter[];
   /**
    * How PEFT packs what the method makes for the experts of one parameter, by name after the site's
    * path; undefined where its config targets no such parameter. `rows`: one expert's rows below the
@@ -144,6 +150,16 @@ export interface PeftMethodDefinition<Name extends MethodName> {
 
 /** Shapes of an adapter's tensors by key, where a config does not say all (BOFT's factors). */
 export type AdapterShapes = ReadonlyMap<string, readonly number[]>;
+
+/** An adapter of which another one is made. */
+export interface InnerAdapter {
+  /** Name of its folder. */
+  readonly folder: string;
+  /** It, without values. */
+  readonly adapter: AdapterView;
+  /** The outer adapter's parameter that has the values of one of its own. */
+  owner(parameter: OwnedParameter): string;
+}
 
 /** Where the values of an expert stand in a tensor of all: see `expertLayouts`. */
 export type ExpertLayout = 'rows' | 'turns';
@@ -311,6 +327,7 @@ export interface AdapterFormat {
     description: ModelDescription,
     keys: readonly string[],
     shapes?: AdapterShapes,
+    folder?: string,
   ): MethodSpec;
   /** adapter_config.json. */
   writeConfig(adapter: AdapterView, about: AdapterAbout): Record<string, unknown>;

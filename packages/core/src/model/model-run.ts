@@ -7,7 +7,6 @@ import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import {
   activate,
   add,
-  checkpoint,
   dropout,
   embed,
   freezeTensor,
@@ -30,6 +29,7 @@ import type { SiteOf } from '../description/sites.js';
 import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
 import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
 import { MixedBatch, type AroundBase, type RowMap, type RowSite } from './mixed-batch.js';
+import { Ahead } from './pass/ahead.js';
 import { Past } from './past.js';
 import type { ExtraKeyValues, RunHost, RunOptions } from './run-options.js';
 import { SequenceLayouts } from './sequence-layouts.js';
@@ -45,6 +45,7 @@ export class ModelRun {
   readonly layouts: SequenceLayouts;
   /** What stands in front of the tokens. */
   readonly past: Past;
+  readonly ahead = new Ahead();
   readonly #mixed: MixedBatch | undefined;
   readonly #stacks: StackPasses;
   /** Which pass through shared modules this is; 0 the first. */
@@ -67,7 +68,7 @@ export class ModelRun {
     this.#stacks = new StackPasses({
       ...{ host, scope: this.#scope, layouts: this.layouts, past: this.past },
       isMixed: assignment !== undefined,
-      call: (owner, path) => this.#call(owner, path),
+      call: (owner, path) => this.callOf(owner, path),
     });
   }
 
@@ -130,7 +131,7 @@ export class ModelRun {
             ? embed(table(), some)
             : rowsElsewhere(some.length, site.size),
         ({ attachment, owner }, some, inner) =>
-          attachment.forward(some, inner, this.#call(owner, path)),
+          attachment.forward(some, inner, this.callOf(owner, path)),
       )(input);
     return this.#byAdapter(site, ids.length, (rows) => run(rows ? rows.map((n) => ids[n]!) : ids));
   }
@@ -186,7 +187,7 @@ export class ModelRun {
   extraKeyValues(path: string, hidden: Tensor2D, offsets: Int32Array): readonly ExtraKeyValues[] {
     return this.#scope.at('attention', path).flatMap(({ attachment, owner }) => {
       const made = attachment.extend?.(
-        this.layouts.toldTo(path, { ...this.#call(owner, path), hidden }, offsets),
+        this.layouts.toldTo(path, { ...this.callOf(owner, path), hidden }, offsets),
       );
       if (!made) return [];
       const { keys, values, perSequence = false } = made;
@@ -199,7 +200,7 @@ export class ModelRun {
   /** `made` `[N, heads·headSize]` by an attention, with what adapters add to it. */
   attended(path: string, queries: Tensor2D, made: Tensor2D): Tensor2D {
     return this.#scope.at('attention', path).reduce((sum, { attachment, owner }) => {
-      const added = attachment.add?.({ ...this.#call(owner, path), queries });
+      const added = attachment.add?.({ ...this.callOf(owner, path), queries });
       return added ? add(sum, added) : sum;
     }, made);
   }
@@ -228,7 +229,7 @@ export class ModelRun {
             attachment.forward(
               this.layouts.toldTo(
                 path,
-                { ...this.#call(owner, path), ...call, output, norm, close },
+                { ...this.callOf(owner, path), ...call, output, norm, close },
                 call.offsets,
               ),
             ), base)(call.output),
@@ -248,7 +249,7 @@ export class ModelRun {
     const { stack } = siteAt(this.description, 'sequence', path);
     const isContinued = this.past.cacheOf(stack)?.lengths !== undefined; // they are in the cache
     for (const { attachment, owner } of isContinued ? [] : this.#scope.at('sequence', path)) {
-      const prefix = attachment.prefix(this.#call(owner, path));
+      const prefix = attachment.prefix(this.callOf(owner, path));
       const roots = this.layouts.rootsOf(result.offsets);
       const { count, ...inserted } = insertRows(result.x, roots, prefix, attachment.perSequence);
       const longer = this.layouts.behindVirtual(count) ?? inserted.offsets;
@@ -318,7 +319,7 @@ export class ModelRun {
     const isChosen = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
     const isRecomputed = isChosen || this.#stacks.isStill(read);
     return this.#stacks.through(index, read, (given) =>
-      isRecomputed ? checkpoint(given, scoped) : tf.tidy(() => scoped(...given)),
+      isRecomputed ? this.ahead.checkpoint(given, scoped) : tf.tidy(() => scoped(...given)),
     );
   }
 
@@ -363,17 +364,19 @@ export class ModelRun {
     base: (x: Tensor2D) => Tensor2D,
   ): (x: Tensor2D) => Tensor2D {
     return wrapped(attached, base, ({ attachment, owner }, x, inner) =>
-      attachment.forward(x, inner, this.#call(owner, path)),
+      attachment.forward(x, inner, this.callOf(owner, path)),
     );
   }
 
-  #call(owner: Adapter, path: string): AttachmentCall {
+  /** What an adapter is told at a site. */
+  callOf(owner: Adapter, path: string): AttachmentCall {
     const of = { isMixed: this.#mixed !== undefined, isCached: this.options.cache !== undefined };
     return attachmentCall(this, owner, path, {
       layout: (rows) => this.layouts.wholeAt(path, rows, of),
       tokens: (rows) => this.layouts.tokensOf(path, this.layouts.wholeAt(path, rows, of)),
       sequences: (rows) => this.layouts.sequencesOf(path, rows, of.isMixed),
       tasks: (count) => this.layouts.tasksOf(path, count),
+      ahead: () => this.ahead.of(owner),
     });
   }
 

@@ -32,10 +32,8 @@ import {
   type MergeResult,
 } from './merging/merge-probe.js';
 import { unmixableAt } from './mixed-batch.js';
-import { ModelRun } from './model-run.js';
-import { forwardPooled, isDecoder } from './pooled-head.js';
+import { forwardPass } from './pass/forward-pass.js';
 import type { RunHost, RunOptions } from './run-options.js';
-import { sharedStartOf } from './shared-start.js';
 import type { Stage } from './stage/stage.js';
 import { weightHostOf, withBorrowed, type KeepBorrowed } from './weights/weight-host-of.js';
 import { isFrozen, type ModelWeights } from './weights/weights.js';
@@ -191,16 +189,8 @@ export class Model {
       throw new PeftError('PEFT_MODEL_DISPOSED', 'the model was disposed of.', {
         hint: 'load it again',
       });
-    const run = new ModelRun(this.#runHost(options), options);
-    run.layouts.useTokens(batch);
-    if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
-    run.layouts.useShared(sharedStartOf(batch, this.description, options));
-    if (batch.decoder) run.layouts.use(batch.decoder.offsets);
-    const { head } = this.description;
-    if (head.kind === 'pooled-linear')
-      return forwardPooled(this.architecture, run, this.config, batch, head);
-    const output = this.architecture.forward(run, this.config, batch);
-    return { ...output, isCausal: isDecoder(this.description) };
+    const { architecture, config } = this;
+    return forwardPass({ architecture, config, host: this.#runHost(options) }, batch, options);
   }
 
   /**

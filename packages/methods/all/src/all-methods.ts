@@ -4,7 +4,7 @@ import { adapter, adapterFusion } from '@peft/adapter';
 import { beft, bitfit, lnTuning } from '@peft/bitfit';
 import type { AnyMethod, MethodSpec } from '@peft/core';
 import { ia3 } from '@peft/ia3';
-import { lora } from '@peft/lora';
+import { lora, xlora } from '@peft/lora';
 import {
   adamss,
   deft,
@@ -80,6 +80,7 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   peanut,
   lily,
   poly,
+  xlora,
   adamss,
   fourierft,
   waveft,

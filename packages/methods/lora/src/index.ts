@@ -25,5 +25,7 @@ export {
   type ReduceIntrudersOptions,
 } from './combinations/reduce-intruders.js';
 export { arrow, type ArrowConfig } from './routing/arrow.js';
+export { xlora } from './xlora/xlora.js';
+export type { XloraConfig } from './xlora/xlora-config.js';
 export { routeLora, type RouteLoraOptions } from './routing/route-lora.js';
 export { mlxFormat } from './formats/mlx-format.js';

@@ -1,7 +1,7 @@
 /** The contract that every PEFT method passes, on a tiny model of each shape. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor, Tensor2D } from '@tensorflow/tfjs';
 import {
@@ -214,7 +214,9 @@ function declareCase<Name extends MethodName>(
       expect(logits(other)).toEqual(active);
       expect(adapterCounts(other.description, [adapter]).trainable).toBeGreaterThan(0);
       await saveAdapter(other, 'a', join(folder, 'second'));
-      const files = readdirSync(join(folder, 'first')).filter((name) => name !== 'README.md');
+      const files = readdirSync(join(folder, 'first'), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.name !== 'README.md')
+        .map(({ parentPath, name }) => relative(join(folder, 'first'), join(parentPath, name)));
       expect(files).toContain('adapter_config.json');
       for (const file of files)
         expect(

@@ -140,6 +140,7 @@ function sortedPattern(
  *   numbers.
  */
 export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Partial<LoraConfig> {
+  if (isSettings(json['arrow_config'])) throw isRouter(json['arrow_config']);
   for (const { key, off } of UNSUPPORTED) {
     const value = json[key];
     if (value !== undefined && value !== null && value !== off)
@@ -173,6 +174,30 @@ export function fromPeftLoraConfig(json: Readonly<Record<string, unknown>>): Par
     blockDiagonal: isSettings(json['use_bdlora']) ? fromPeftBlocks(json['use_bdlora']) : undefined,
   };
   return Object.fromEntries(Object.entries(known).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * What PEFT saves of a router of Arrow: which adapters it chooses among. The matrices that lie beside
+ * that are of a LoRA of no use.
+ */
+function isRouter(arrow: Readonly<Record<string, unknown>>): PeftError {
+  const { task_adapter_names: tasks, gks_adapter_names: general, top_k: topK = 3 } = arrow;
+  const { router_temperature: temperature = 1, use_gks: isSubtracted = false } = arrow;
+  const routed = {
+    adapters: tasks ?? [],
+    ...(isSubtracted === true ? { general: general ?? [] } : {}),
+    topK,
+    temperature,
+  };
+  return new PeftError(
+    'PEFT_CONFIG_UNSUPPORTED',
+    `lora: adapter_config.json has an arrow_config: this is a router among ${show(tasks ?? [])}, and holds none of them.`,
+    {
+      hint:
+        'load these, which PEFT saved into folders of their own beside this one, and route among them: ' +
+        `routeLora(model, 'routed', ${JSON.stringify(routed)}), or peft generate --route`,
+    },
+  );
 }
 
 /** Options that change what is computed and that this package lacks. */
