@@ -28,6 +28,8 @@ import { adamw, clipByGlobalNorm, createOptimizer, type OptimizerName } from '@p
 import { createPortableEngine } from '@peft/portable';
 import { methodNamed } from '@peft/methods';
 import { createTensorflowEngine } from '@peft/tensorflow';
+import { createWebgpuEngine } from '@peft/webgpu';
+import { useSoftwareDriver } from '../tools/test-setup/software-vulkan.js';
 import { watchKernels } from './kernel-times.js';
 import { configPath, precisionOf } from './peers/shapes.js';
 
@@ -35,6 +37,10 @@ const ENGINES: Record<string, (precision: 'float32' | 'bfloat16') => Promise<Eng
   native: (precision) => createNativeEngine({ precision }),
   portable: () => createPortableEngine(),
   tensorflow: (precision) => createTensorflowEngine({ precision }),
+  webgpu: () => {
+    useSoftwareDriver(); // where there is no other
+    return createWebgpuEngine();
+  },
 };
 
 const { values: options } = parseArgs({
@@ -63,7 +69,7 @@ const { values: options } = parseArgs({
 if (options.help || !options.arch) {
   console.log(
     'bench:step --arch CONFIG_JSON_OR_FOLDER [--method ia3_bias] [--batch 8] [--length 128] ' +
-      '[--steps 4] [--engine native|portable|tensorflow] [--precision bf16|fp32] ' +
+      '[--steps 4] [--engine native|portable|tensorflow|webgpu] [--precision bf16|fp32] ' +
       '[--quantization nf4|fp4|int8] [--double-quantization] [--checkpointing] [--head ' +
       'pooled-linear|causal-lm] [--rank 16 --targets all-linear] [--optimizer ' +
       'adamw|adamw_8bit|…] [--stored-dtype BF16|F32] [--profile] [--json]',
@@ -146,7 +152,7 @@ for (let step = 0; step <= Number(options.steps); step += 1) {
   const { value, gradients: grads } = tf.tidy(() =>
     variableGradients(() => tf.tidy(meanLoss), variables),
   );
-  loss = value.dataSync()[0]!;
+  loss = (await value.data())[0]!;
   const gradients = Object.fromEntries(
     parameters.flatMap(({ name, variable }) =>
       grads[variable.name] ? [[name, grads[variable.name]!]] : [],
@@ -256,7 +262,7 @@ async function profile(): Promise<void> {
     () => tf.tidy(meanLoss),
     parameters.map(({ variable }) => variable),
   );
-  value.dataSync();
+  await value.data();
   const total = performance.now() - start;
   tf.dispose([value, grads]);
   console.error(times.report('forward and backward', total));

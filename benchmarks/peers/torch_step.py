@@ -37,10 +37,29 @@ def parse_arguments():
     parser.add_argument("--head", default="pooled-linear", choices=["pooled-linear", "causal-lm"])
     parser.add_argument("--targets", help="all-linear, or module names with commas")
     parser.add_argument("--checkpointing", action="store_true", help="gradient checkpointing")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, which is waited for at each step's end")
+    parser.add_argument("--quantization", choices=["nf4", "fp4"], help="of the linear layers, by bitsandbytes")
     parser.add_argument("--rank", type=int, help="PEFT's LoRA of this rank")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
+
+
+def quantize(torch, model, form, compute):
+    """Linear layers but the output layer become bitsandbytes' 4-bit ones, which quantise when they move to the card."""
+    import bitsandbytes
+
+    for name, module in list(model.named_modules()):
+        for child, layer in list(module.named_children()):
+            if type(layer) is not torch.nn.Linear or child == "lm_head":
+                continue
+            quantized = bitsandbytes.nn.Linear4bit(
+                layer.in_features, layer.out_features, bias=layer.bias is not None, compute_dtype=compute, quant_type=form
+            )
+            quantized.weight = bitsandbytes.nn.Params4bit(layer.weight.data, requires_grad=False, quant_type=form)
+            if layer.bias is not None:
+                quantized.bias = layer.bias
+            setattr(module, child, quantized)
 
 
 def main():
@@ -72,6 +91,12 @@ def main():
         model = transformers.AutoModel.from_config(config, attn_implementation=attention)
     torch.set_default_dtype(torch.float32)
     model = model.to(weights)
+    if arguments.quantization:
+        try:
+            quantize(torch, model, arguments.quantization, weights)
+        except ImportError as error:
+            sys.exit(f"torch_step: {error}. Install bitsandbytes to measure a quantised base.")
+    model = model.to(arguments.device)
     if arguments.rank:
         try:
             import peft
@@ -89,7 +114,7 @@ def main():
         trainable = [p for p in model.parameters() if p.requires_grad]
     else:
         trainable = make_trainable(torch, model, arguments.method, 8)
-    head = None if is_language_model else torch.nn.Linear(config.hidden_size, 2)
+    head = None if is_language_model else torch.nn.Linear(config.hidden_size, 2, device=arguments.device)
     if head:
         trainable += list(head.parameters())
     if arguments.checkpointing:
@@ -102,15 +127,15 @@ def main():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     optimizer = torch.optim.AdamW(trainable, lr=3e-3, eps=1e-6, weight_decay=1e-3, fused=True)
-    ids = torch.randint(5, config.vocab_size, (arguments.batch, arguments.length))
-    labels = torch.arange(arguments.batch) % 2
+    ids = torch.randint(5, config.vocab_size, (arguments.batch, arguments.length)).to(arguments.device)
+    labels = torch.arange(arguments.batch, device=arguments.device) % 2
     mask = torch.ones_like(ids)
     run = torch.compile(model) if arguments.compile else model
     warm_up = 3 if arguments.compile else 1
     seconds, processor, loss = [], [], None
     for _ in range(arguments.steps + warm_up):
         start, before = time.perf_counter(), time.process_time()
-        with torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "autocast"):
+        with torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.precision == "autocast"):
             if is_language_model:
                 loss = run(input_ids=ids, attention_mask=mask, labels=ids).loss
             else:
@@ -122,6 +147,8 @@ def main():
         torch.nn.utils.clip_grad_norm_(trainable, 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
+        if arguments.device != "cpu":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
         processor.append(time.process_time() - before)
     median = statistics.median(seconds[warm_up:])
