@@ -40,8 +40,7 @@ export function referenceAttention(
     tf.tidy(() => {
       const { q, k, v } = batch.tensorsOf(group);
       const { scores } = scoresOf(q, k, batch.masksOf(group), attributes);
-      const logSumExp = rowLogSumExp(scores); // [G·H, Tq]
-      const probabilities = tf.exp(tf.sub(scores, tf.expandDims(logSumExp, 2)));
+      const { probabilities, logSumExp } = rowSoftmax(scores);
       const dropped = applyFactors(probabilities, batch.dropoutOf(group));
       return [
         joinQueries(batchedProduct(foldHeads(dropped, attributes), v), attributes),
@@ -82,7 +81,7 @@ export function referenceAttentionGradient(
           splitHeads(x, group.queryStart, group.sequences.length, group.queryLength, heads),
           [-1, group.queryLength, 1],
         );
-      const probabilities = tf.exp(tf.sub(scores, perQuery(logSumExp)));
+      const probabilities = probabilitiesUnder(scores, perQuery(logSumExp));
       const factors = batch.dropoutOf(group);
       const dyHeads = splitQueries(dy, group, attributes); // [G·Hkv, rep·Tq, E]
       const dv = batchedProduct(
@@ -351,10 +350,29 @@ export function probabilityFactors(
 export const applyFactors = (x: Tensor, factors: Tensor | undefined): Tensor =>
   factors ? tf.mul(x, factors) : x;
 
-/** ln Σ exp over the last axis of `[B, T, L]`, with the largest taken out: `[B, T]`. */
-export function rowLogSumExp(scores: Tensor): Tensor2D {
+/** exp(score)/Σ exp(score) over the last axis of `[B, T, L]`, and ln Σ exp `[B, T]`. */
+export function rowSoftmax(scores: Tensor3D): {
+  readonly probabilities: Tensor3D;
+  readonly logSumExp: Tensor2D;
+} {
   const largest = tf.max(scores, 2, true);
-  return tf.add(tf.log(tf.sum(tf.exp(tf.sub(scores, largest)), 2)), tf.squeeze(largest, [2]));
+  const exponentials = tf.exp(tf.sub(scores, largest));
+  const sum = tf.sum(exponentials, 2, true);
+  return {
+    probabilities: tf.div(exponentials, sum),
+    logSumExp: tf.squeeze<Tensor2D>(tf.add(tf.log(sum), largest), [2]),
+  };
+}
+
+/**
+ * exp(score − logΣexp) with the logΣexp `[B, T, 1]` of these scores, and perhaps of others beside
+ * them, of which they then are a share. Not by this formula: a large logΣexp is rounded by more than
+ * probabilities may err, and of their gradient, a difference, that error would be the larger part.
+ */
+export function probabilitiesUnder(scores: Tensor3D, logSumExp: Tensor): Tensor3D {
+  const own = rowSoftmax(scores);
+  const share = tf.exp(tf.sub(tf.expandDims(own.logSumExp, 2), logSumExp));
+  return tf.mul(own.probabilities, share);
 }
 
 /** Σ over each head's columns: `[N, H·E]` → `[N, H]`. */

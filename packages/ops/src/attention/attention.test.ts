@@ -246,6 +246,29 @@ onEachBackend('attention', () => {
     expectGradients(self, [x]);
   });
 
+  test('what all scores of a row have in common changes nothing, however large it is', () => {
+    const queryOffsets = offsetsOf([4]);
+    const v = seededTensor<Tensor2D>('v', [4, 2]);
+    const dy = seededTensor<Tensor2D>('dy', [4, 2]);
+    /** Values and gradients without those of the second column, which all scores share. */
+    const results = (common: number): Tensor[] => {
+      const beside = (values: readonly number[]): Tensor2D =>
+        tf.tensor2d(values.map((value) => [value, common]));
+      const [q, k] = [beside([1, 0.5, -1, 2]), beside([0.25, -0.5, 1, 0.75])];
+      const computed = (...[a, b, c]: Tensor[]): Tensor2D =>
+        attention(a as Tensor2D, b as Tensor2D, c as Tensor2D, {
+          heads: 1,
+          scale: 1,
+          queryOffsets,
+        });
+      const [dq, dk, dv] = tf.grads(computed)([q, k, v], dy) as [Tensor2D, Tensor2D, Tensor2D];
+      const first = (x: Tensor2D): Tensor => tf.slice(x, [0, 0], [4, 1]);
+      return [computed(q, k, v), first(dq), first(dk), dv];
+    };
+    const [alone, shifted] = [results(0), results(48)]; // 48² = 2304 and the scores are exact
+    alone.forEach((expected, at) => expect(shifted[at]!).toBeAllclose(expected, { atol: 1e-6 }));
+  });
+
   test('shapes that do not fit are named', () => {
     const x = seededTensor<Tensor2D>('x', [4, 6]);
     const queryOffsets = offsetsOf([4]);

@@ -10,8 +10,9 @@ import {
   headSums,
   lengthMask,
   NO_ROW,
+  probabilitiesUnder,
   probabilityFactors,
-  rowLogSumExp,
+  rowSoftmax,
   rowsOfHeads,
 } from './attention-reference.js';
 import type { DisentangledAttributes } from '../tape/kernels.js';
@@ -38,14 +39,11 @@ export function referenceDisentangled(
   const parts = batch.groups.map((group) =>
     tf.tidy(() => {
       const scores = batch.scoresOf(group);
-      const logSumExp = rowLogSumExp(scores);
-      const probabilities = applyFactors(
-        tf.exp(tf.sub(scores, tf.expandDims(logSumExp, 2))),
-        batch.dropoutOf(group),
-      );
+      const { probabilities, logSumExp } = rowSoftmax(scores);
+      const dropped = applyFactors(probabilities, batch.dropoutOf(group));
       return [
         joinHeads(
-          batchedProduct(probabilities as Tensor3D, batch.split(batch.v, group)),
+          batchedProduct(dropped as Tensor3D, batch.split(batch.v, group)),
           attributes.heads,
         ),
         rowsOfHeads(logSumExp, attributes.heads),
@@ -74,7 +72,7 @@ export function referenceDisentangledGradient(
   const parts = batch.groups.map((group) => {
     const factors = batch.dropoutOf(group);
     const part = tf.tidy(() => {
-      const probabilities = tf.exp(tf.sub(batch.scoresOf(group), split(logSumExp, group)));
+      const probabilities = probabilitiesUnder(batch.scoresOf(group), split(logSumExp, group));
       const dyHeads = split(dy, group);
       const dProbabilities = applyFactors(
         batchedProduct(dyHeads, split(batch.v, group), false, true),
