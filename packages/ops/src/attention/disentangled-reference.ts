@@ -10,14 +10,13 @@ import {
   headSums,
   lengthMask,
   NO_ROW,
-  probabilitiesUnder,
   probabilityFactors,
-  rowSoftmax,
   rowsOfHeads,
 } from './attention-reference.js';
 import type { DisentangledAttributes } from '../tape/kernels.js';
 import { longestSequence } from '../positions/offsets.js';
 import { positionTerm } from './position-term.js';
+import { probabilitiesUnder, rowSoftmax } from './row-softmax.js';
 import { batchedProduct } from '../products/product.js';
 import {
   fromGroupedOrder,
