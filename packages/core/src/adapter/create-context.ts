@@ -14,7 +14,7 @@ import type {
 } from '../method/attach-context.js';
 import type { MethodPart } from '../method/peft-method.js';
 import type { Adapter } from './adapter.js';
-import { ownParameter, unfreeze } from './owned-parameter.js';
+import { baseValues, ownParameter, unfreeze } from './owned-parameter.js';
 import type { WeightHost } from './weight-host.js';
 
 /** A parameter whose variable has that shape, or will have it on a model with weights. */
@@ -71,6 +71,16 @@ export function createContext(
     repeat: (name, parameter) => void adapter.repeats.set(`${site.path}.${name}`, parameter.name),
     unfreeze: (parameterName, options) =>
       unfreeze(adapter, host, parameterName, method, site, options),
+    copy: (parameterName, name) => {
+      const { shape } = adapter.description.parameters.find((spec) => spec.name === parameterName)!;
+      return create(
+        `${site.path}.${name}`,
+        shape,
+        () => baseValues(host!, parameterName),
+        {},
+        site,
+      );
+    },
     replaceWeight: (change) => {
       if (!host || site.kind !== 'linear') return;
       const replaced = adapter.replaced.get(site.weight);

@@ -173,6 +173,8 @@ export interface AttachContext {
    * active.
    */
   unfreeze(parameterName: string, options?: UnfreezeOptions): AdapterParameter;
+  /** A new parameter of this site that starts as a copy of a base parameter and trains apart from it. */
+  copy(parameterName: string, name: string): AdapterParameter;
   /**
    * Replaces this site's base weight while the adapter exists (PiSSA): the function gets W `[out,
    * in]` and returns the new one. It runs before any `param` initialiser that reads the weight

@@ -2,7 +2,7 @@
  * What stands on a site while an adapter is in force, an interface per kind of site, and what it is
  * told of the run that it takes part in.
  */
-import type { Tensor1D, Tensor2D } from '@tensorflow/tfjs';
+import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs';
 import type { AddedProduct } from '@peft/ops';
 import type { Site, SiteKind } from '../description/sites.js';
 
@@ -124,6 +124,18 @@ export interface StackCall extends AttachmentCall {
     v: Tensor2D,
     options: { readonly heads: number },
   ): Tensor2D;
+  /**
+   * Runs the block at hand once more, on another state `[N, D]` and with other values of its
+   * parameters, as the base has it without adapters. Its attention has rows of its own in a cache.
+   */
+  again(state: Tensor2D, copy: BlockCopy): Tensor2D;
+}
+/** A block with other values. */
+export interface BlockCopy {
+  /** Tells its rows in a cache from those of the block and of other copies. */
+  readonly name: string;
+  /** By the names of the base's parameters. */
+  readonly parameters: ReadonlyMap<string, { readonly value: Tensor }>;
 }
 /** What goes from one block to the next. */
 export interface StackStates {

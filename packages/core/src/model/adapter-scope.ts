@@ -3,7 +3,7 @@ import type { Tensor } from '@tensorflow/tfjs';
 import type { FrozenWeight } from '@peft/ops';
 import type { Adapter } from '../adapter/adapter.js';
 import type { SiteKind } from '../description/sites.js';
-import type { SiteAttachments } from '../method/attachment.js';
+import type { BlockCopy, SiteAttachments } from '../method/attachment.js';
 import type { RunHost } from './run-options.js';
 
 /** What stands on a site, with the adapter that it belongs to. */
@@ -16,6 +16,8 @@ export interface InForce<K extends SiteKind> {
 export class AdapterScope {
   readonly #host: RunHost;
   #adapters: readonly Adapter[];
+  /** The copy of a block that runs, with values in place of the base's. */
+  #copied: BlockCopy | undefined;
 
   constructor(host: RunHost, adapters: readonly Adapter[]) {
     this.#host = host;
@@ -27,14 +29,19 @@ export class AdapterScope {
     return this.#adapters;
   }
 
-  /** Runs `body` with other adapters in force. */
-  within<T>(adapters: readonly Adapter[], body: () => T): T {
-    const outer = this.#adapters;
-    this.#adapters = adapters;
+  /** In front of the names of a copy's rows in a cache. */
+  get copyPrefix(): string {
+    return this.#copied ? `${this.#copied.name} ` : '';
+  }
+
+  /** Runs `body` with other adapters in force, and some of the base's parameters with other values. */
+  within<T>(adapters: readonly Adapter[], body: () => T, copied = this.#copied): T {
+    const outer = [this.#adapters, this.#copied] as const;
+    [this.#adapters, this.#copied] = [adapters, copied];
     try {
       return body();
     } finally {
-      this.#adapters = outer;
+      [this.#adapters, this.#copied] = outer;
     }
   }
 
@@ -51,7 +58,10 @@ export class AdapterScope {
       (candidate) => candidate.unfrozen(name) ?? candidate.replaced.has(name),
     );
     return (
-      adapter?.unfrozen(name)?.value ?? adapter?.replaced.get(name) ?? this.#host.baseWeight(name)
+      this.#copied?.parameters.get(name)?.value ??
+      adapter?.unfrozen(name)?.value ??
+      adapter?.replaced.get(name) ??
+      this.#host.baseWeight(name)
     );
   }
 

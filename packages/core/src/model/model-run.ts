@@ -26,7 +26,7 @@ import { attachmentCall, looksAtSequences } from '../adapter/attachment-call.js'
 import type { ModelDescription } from '../description/model-description.js';
 import { siteAt, siteIndex } from '../description/site-index.js';
 import type { SiteOf } from '../description/sites.js';
-import type { AttachmentCall, SublayerCall } from '../method/attachment.js';
+import type { AttachmentCall, BlockCopy, SublayerCall } from '../method/attachment.js';
 import { AdapterScope, type InForce, wrapped } from './adapter-scope.js';
 import { MixedBatch, type AroundBase, type RowMap, type RowSite } from './mixed-batch.js';
 import { Ahead } from './pass/ahead.js';
@@ -57,8 +57,7 @@ export class ModelRun {
     readonly options: RunOptions = {},
   ) {
     const { training = false, hiddenStates = false, assignment, cache } = options;
-    this.training = training;
-    this.wantsHiddenStates = hiddenStates;
+    [this.training, this.wantsHiddenStates] = [training, hiddenStates];
     requireRunOptions(host, options);
     this.#scope = new AdapterScope(host, assignment ? [] : host.active);
     this.layouts = new SequenceLayouts(host.description);
@@ -312,15 +311,16 @@ export class ModelRun {
     const read = blockInputs(this.host.stage, index, inputs, this.options);
     if (!read) return inputs[0]!;
     const [{ adapters }, { known }] = [this.#scope, this.layouts];
-    const scoped = (...tensors: Tensor[]): Tensor2D =>
-      this.#scope.within(adapters, () =>
-        this.layouts.within(known, () => block(...(tensors as Tensor2D[]))),
-      );
+    const running = (copy: BlockCopy | undefined, tensors: readonly Tensor[]): Tensor2D => {
+      const body = () => this.layouts.within(known, () => block(...(tensors as Tensor2D[])));
+      return this.#scope.within(copy ? [] : adapters, body, copy);
+    };
     const isChosen = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
-    const isRecomputed = isChosen || this.#stacks.isStill(read);
-    return this.#stacks.through(index, read, (given) =>
-      isRecomputed ? this.ahead.checkpoint(given, scoped) : tf.tidy(() => scoped(...given)),
-    );
+    return this.#stacks.through(index, read, (given, copy) => {
+      const keepsInputs = isChosen || (!copy && this.#stacks.isStill(read));
+      const body = (...tensors: Tensor[]) => running(copy, tensors);
+      return keepsInputs ? this.ahead.checkpoint(given, body) : tf.tidy(() => body(...given));
+    });
   }
 
   /** Runs modules that several layers share: each pass draws random numbers of its own. */

@@ -66,7 +66,7 @@ export class Past {
 
   /** Keys and values of an attention with those of the cache in front, which keeps them all. */
   extend(path: string, added: KeyValues): KeyValues {
-    return this.cacheAt(path)?.extend(path, added) ?? added;
+    return this.cacheAt(path)?.extend(this.#scope.copyPrefix + path, added) ?? added;
   }
 
   /** The same of an attention beside the blocks of a stack, under a name of its own. */
@@ -79,7 +79,7 @@ export class Past {
    * them.
    */
   holds(path: string): boolean {
-    return this.cacheAt(path)?.holds(path) ?? false;
+    return this.cacheAt(path)?.holds(this.#scope.copyPrefix + path) ?? false;
   }
 
   /**
@@ -91,6 +91,8 @@ export class Past {
     offsets: Int32Array,
     make: () => readonly [Tensor2D, Tensor2D],
   ): readonly [Tensor2D, Tensor2D] {
-    return this.#cache ? this.#cache.remember(path, offsets, make) : make();
+    return this.#cache
+      ? this.#cache.remember(this.#scope.copyPrefix + path, offsets, make)
+      : make();
   }
 }

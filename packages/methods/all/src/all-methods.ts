@@ -31,7 +31,7 @@ import {
   pTuning,
 } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
-import { ladder } from '@peft/side';
+import { controlnet, ladder } from '@peft/side';
 import { frod, shira, supertuning } from '@peft/sparse';
 import { c3a, fourierft, waveft } from '@peft/spectral';
 import { trainableTokens } from '@peft/trainable-tokens';
@@ -97,5 +97,6 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   trainableTokens,
   reft,
   ladder,
+  controlnet,
   fullFineTuning,
 ]);

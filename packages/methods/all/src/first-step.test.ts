@@ -67,7 +67,16 @@ const OPTIONS: Readonly<Record<string, readonly object[]>> = {
   shira: [{ rank: 2 }],
   supertuning: [{ sparsity: 0.8 }],
 };
-const LOOKING = ['lora', 'poly', 'multitask-prompt-tuning', 'lily', 'reft', 'adapter', 'ladder'];
+const LOOKING = [
+  'lora',
+  'poly',
+  'multitask-prompt-tuning',
+  'lily',
+  'reft',
+  'adapter',
+  'ladder',
+  'controlnet',
+];
 /** It needs two other adapters. */
 const WITHOUT = ['adapter-fusion'];
 

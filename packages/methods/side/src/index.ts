@@ -1,1 +1,2 @@
+export { controlnet, type ControlNetConfig } from './controlnet.js';
 export { ladder, type LadderConfig } from './ladder.js';

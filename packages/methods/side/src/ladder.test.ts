@@ -1,6 +1,6 @@
 /**
- * What a ladder is for: nothing is differentiated, or kept, of the blocks that it stands beside. And its
- * own attention goes on from a cache as theirs does.
+ * What a ladder is for: nothing is differentiated, or kept, of the blocks that it stands beside. And
+ * what runs beside the blocks goes on from a cache as they do.
  */
 import * as tf from '@tensorflow/tfjs';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -17,6 +17,7 @@ import { qwen3 } from '@peft/models';
 import { variableGradients, watchReferences, type Engine } from '@peft/ops';
 import { moveParameters, tinyModels, toBeAllclose, usePortableEngine } from '@peft/testing';
 import { expect, test, vi } from 'vitest';
+import { controlnet } from './controlnet.js';
 import { ladder } from './ladder.js';
 
 expect.extend({ toBeAllclose });
@@ -108,12 +109,17 @@ test('keeps of a further block its state alone, where it has no rung beside it',
   expect(kept[1]! - kept[0]!).toBeLessThanOrEqual(7 * 12 * 4); // N·D numbers
 });
 
-test.each(['decoder', 'encoder-decoder'] as const)(
-  'goes on from a cache of the %s as if it read everything again',
-  (name) => {
+test.each([
+  ['decoder', 'ladder', ladder({ reductionFactor: 2 })],
+  ['encoder-decoder', 'ladder', ladder({ reductionFactor: 2 })],
+  ['decoder', 'controlnet', controlnet({ blocks: 2 })],
+  ['encoder-decoder', 'controlnet', controlnet()],
+] as const)(
+  'goes on from a cache of the %s with %s as if it read everything again',
+  (name, _, spec) => {
     const tiny = tinyModels().find((each) => each.name === name)!;
     const model = tiny.open(engine);
-    moveParameters(model.addAdapter('a', ladder({ reductionFactor: 2 })), 2, 0.3);
+    moveParameters(model.addAdapter('a', spec), 2, 0.3);
     const isPair = name === 'encoder-decoder';
     const whole = [
       [5, 6, 7, 8],

@@ -7,7 +7,7 @@ import type { Adapter } from '../../adapter/adapter.js';
 import { unknownLayout } from '../../adapter/attachment-call.js';
 import type { StackSite } from '../../description/sites.js';
 import { stackOfBlock } from './stack-sites.js';
-import type { AttachmentCall, StackCall, StackStates } from '../../method/attachment.js';
+import type { AttachmentCall, BlockCopy, StackCall, StackStates } from '../../method/attachment.js';
 import type { AdapterScope, InForce } from '../adapter-scope.js';
 import type { KeyValues } from '../cache/cached-rows.js';
 import type { Past } from '../past.js';
@@ -55,7 +55,7 @@ export class StackPasses {
   through(
     index: number,
     inputs: readonly Tensor2D[],
-    run: (inputs: readonly Tensor2D[]) => Tensor2D,
+    run: (inputs: readonly Tensor2D[], copy?: BlockCopy) => Tensor2D,
   ): Tensor2D {
     const { host, scope } = this.#run;
     const place = stackOfBlock(host.description, index);
@@ -63,14 +63,20 @@ export class StackPasses {
     if (!place || attached.length === 0) return run(inputs);
     const { site, block } = place;
     if (host.stage) throw onStage(attached[0]!, site);
-    const calls = attached.map(({ owner }) => this.#call(owner, site));
+    const again: StackCall['again'] = (state, copy) =>
+      stateOf(run([state, ...inputs.slice(1)], copy), site);
+    const calls = attached.map(({ owner }) => ({
+      ...this.#call(owner, site),
+      again: (state: Tensor2D, copy: BlockCopy) =>
+        again(state, { ...copy, name: `${owner.name} ${copy.name}` }),
+    }));
     if (block === 0)
       this.#beside = attached.map(({ attachment }, i) =>
         tf.tidy(() => attachment.begin(inputs[0]!, calls[i]!)),
       );
     const made = run(inputs);
     const columns = made.shape[1] - site.size;
-    let state = columns === 0 ? made : (tf.slice(made, [0, 0], [-1, site.size]) as typeof made);
+    let state = stateOf(made, site);
     this.#beside = attached.map(({ attachment }, i) => {
       const states: StackStates = { state, beside: this.#beside[i]! };
       const [next, beside] = tf.tidy(() => {
@@ -85,7 +91,7 @@ export class StackPasses {
       : tf.concat([state, tf.slice(made, [0, site.size], [-1, columns])], 1);
   }
 
-  #call(owner: Adapter, site: StackSite): StackCall {
+  #call(owner: Adapter, site: StackSite): Omit<StackCall, 'again'> {
     const { layouts, past } = this.#run;
     return {
       ...this.#run.call(owner, site.path),
@@ -127,6 +133,10 @@ export class StackPasses {
       : own;
   }
 }
+
+/** Of what a block makes, the state that the next one reads. */
+const stateOf = (made: Tensor2D, { size }: StackSite): Tensor2D =>
+  made.shape[1] === size ? made : tf.slice(made, [0, 0], [-1, size]);
 
 /** Whether nothing of an adapter stands in a block, and no parameter of one trains. */
 function leavesBlocks({ attachments, parameters, description }: Adapter): boolean {
