@@ -141,6 +141,8 @@ let loss = Number.NaN;
 const loadingPeakRssBytes = process.resourceUsage().maxRSS * 1024;
 collectGarbage(); // the random weights were made in JavaScript; a checkpoint's are not
 let peakRssBytes = 0;
+/** That the last block makes; the head of an encoder reads fewer than it has tokens. */
+let lastRows = batchSize * length;
 const sampler = setInterval(
   () => (peakRssBytes = Math.max(peakRssBytes, process.memoryUsage.rss())),
   20,
@@ -189,6 +191,7 @@ const report = {
   tokensPerSecond: (batchSize * length) / secondsPerStep,
   secondsPerStep,
   processorSecondsPerStep: medianStep(processorSeconds),
+  leastProcessorSecondsPerStep: Math.min(...processorSeconds.slice(1)),
   peakRssBytes: Math.max(peakRssBytes, loadingPeakRssBytes),
   plannedPeakBytes,
   trainingPeakRssBytes: peakRssBytes,
@@ -219,10 +222,11 @@ function medianStep(all: readonly number[]): number {
 /** Of the head, or over the vocabulary, whose logits are made chunk by chunk. */
 function meanLoss(): Scalar {
   const { checkpointing } = options;
-  if (head.kind !== 'causal-lm')
-    return crossEntropy(model.forward({ inputIds, offsets }, { checkpointing }).logits!, labels)
-      .mean()
-      .asScalar();
+  if (head.kind !== 'causal-lm') {
+    const output = model.forward({ inputIds, offsets }, { checkpointing, headRowsOnly: true });
+    lastRows = output.hidden.shape[0];
+    return crossEntropy(output.logits!, labels).mean().asScalar();
+  }
   const { hidden, outputLayer } = model.forward(
     { inputIds, offsets },
     { checkpointing, logitRows: 'none' },
@@ -242,16 +246,28 @@ function collectGarbage(): void {
 
 /**
  * Operations of a step's products with frozen matrices: forward, input gradient and, with
- * checkpointing, the forward pass again, two operations for each weight and token.
+ * checkpointing, the forward pass again, two operations for each weight and row that it is made for.
  */
 function frozenOperations(): number {
-  const matrices = new Set(
-    description.sites.flatMap((site) => (site.kind === 'linear' ? [site.weight] : [])),
+  const lastBlock = Math.max(...description.sites.map(({ layer }) => layer ?? 0));
+  const rowsOf = new Map(
+    description.sites.flatMap((site) =>
+      site.kind === 'linear'
+        ? [
+            [
+              site.weight,
+              site.layer === lastBlock && !/key|value/.test(site.role)
+                ? lastRows
+                : batchSize * length,
+            ],
+          ]
+        : [],
+    ),
   );
-  const elements = description.parameters
-    .filter(({ name, shape }) => matrices.has(name) && shape.length === 2)
-    .reduce((sum, { shape }) => sum + shape[0]! * shape[1]!, 0);
-  return 2 * (options.checkpointing ? 3 : 2) * elements * batchSize * length;
+  const products = description.parameters
+    .filter(({ name, shape }) => rowsOf.has(name) && shape.length === 2)
+    .reduce((sum, { name, shape }) => sum + shape[0]! * shape[1]! * rowsOf.get(name)!, 0);
+  return 2 * (options.checkpointing ? 3 : 2) * products;
 }
 
 /** Milliseconds per kernel of one more step, and those outside of kernels. */

@@ -88,6 +88,7 @@ export {
   type MergeDeviation,
   type MergeResult,
 } from './model/merging/merge-probe.js';
+export { headRows, oneRowEach } from './model/head-rows.js';
 export { BASE_ADAPTER } from './model/mixed-batch.js';
 export { trainStep } from './model/train-step.js';
 export { ModelRun } from './model/model-run.js';

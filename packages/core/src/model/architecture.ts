@@ -44,7 +44,10 @@ export interface ModelBatch {
 
 /** What one forward pass gives. */
 export interface ModelOutput {
-  /** Last hidden state of the (decoder's) tokens `[N, D]`. */
+  /**
+   * Last hidden state of the (decoder's) tokens `[N, D]`, or of the rows that the head reads alone
+   * (`RunOptions.headRowsOnly`).
+   */
   readonly hidden: Tensor2D;
   /** Layout of `hidden`; virtual tokens are counted. */
   readonly offsets: Int32Array;

@@ -28,6 +28,12 @@ export interface RunOptions {
    * or these (the labelled ones).
    */
   readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
+  /**
+   * Only what the head makes is read: logits, `pooled`. Where it reads one row of each sequence, the
+   * last block then makes that row alone, to the same bits, and `hidden` holds these rows, as its
+   * `offsets` say; dropout draws other numbers there. Default false.
+   */
+  readonly headRowsOnly?: boolean;
   /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
   readonly assignment?: readonly string[];
   /**

@@ -337,11 +337,16 @@ function batchOf(
   return { ...side(length), decoder };
 }
 
-/** A language model's loss takes its logits chunk by chunk. */
+/** As the tasks of such a head: a language model's loss takes its logits chunk by chunk. */
 const defaultForward =
   (head: HeadOptions) =>
   (model: Model, batch: ModelBatch, options: RunOptions): ModelOutput =>
-    model.forward(batch, isLanguageModel(head) ? { ...options, logitRows: 'none' } : options);
+    model.forward(
+      batch,
+      isLanguageModel(head)
+        ? { ...options, logitRows: 'none' }
+        : { ...options, headRowsOnly: head.kind !== 'none' },
+    );
 
 const isLanguageModel = ({ kind }: HeadOptions): boolean =>
   kind === 'causal-lm' || kind === 'seq2seq-lm' || kind === 'masked-lm';

@@ -15,6 +15,7 @@ import type { ModelOutput } from '@peft/core';
 import { check, PeftError } from '@peft/errors';
 import { crossEntropy, focal, IGNORED_LABEL, readValues } from '@peft/ops';
 import { rowWeights, type WeightedBatch } from './row-weights.js';
+import { forwardHead } from './forward-head.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a class number per sequence. */
@@ -57,6 +58,7 @@ export function classification({
   const weights = classWeights && Float32Array.from(classWeights);
   return Object.freeze<Task<ClassificationBatch, Float64Array>>({
     name: 'classification',
+    forward: forwardHead,
     settings: { classes, labelSmoothing, classWeights, focalGamma: focalGamma || undefined },
     count(batch) {
       const rows = rowWeights('classification', batch);

@@ -15,6 +15,7 @@ import { check, PeftError } from '@peft/errors';
 import { binaryCrossEntropy, focal, readValues } from '@peft/ops';
 import { checkFocus, checkWeights, logitsOf } from './classification.js';
 import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
+import { forwardHead } from './forward-head.js';
 import type { Task } from './task.js';
 
 /** A packed batch that says of each sequence which labels it has. */
@@ -56,6 +57,7 @@ export function multiLabelClassification({
   const weights = positiveWeights && Float32Array.from(positiveWeights);
   return Object.freeze<Task<MultiLabelBatch, Float64Array>>({
     name: NAME,
+    forward: forwardHead,
     settings: { labels, positiveWeights, labelSmoothing, focalGamma: focalGamma || undefined },
     count: (batch) => totalWeight(rowWeights(NAME, batch), batch.offsets.length - 1),
     loss(output, batch) {

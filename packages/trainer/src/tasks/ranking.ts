@@ -17,6 +17,7 @@ import { check, PeftError } from '@peft/errors';
 import { binaryCrossEntropy, gatherRows, listCrossEntropy, readValues } from '@peft/ops';
 import { logitsOf } from './classification.js';
 import { noLoss } from './language-model-loss.js';
+import { forwardHead } from './forward-head.js';
 import type { Task } from './task.js';
 
 /** A packed batch of pairs, which knows the documents of each query. */
@@ -50,6 +51,7 @@ export function ranking({ loss = 'pointwise', margin = 1 }: RankingOptions = {})
   const compared = LOSSES[loss];
   return Object.freeze<Task<RankingBatch, Float64Array>>({
     name: NAME,
+    forward: forwardHead,
     settings: { loss, margin },
     count: (batch) => compared.count(checked(batch)),
     loss: (output, batch) => compared.sum(logitsOf(NAME, output, 1), checked(batch), margin),

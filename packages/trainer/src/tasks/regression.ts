@@ -9,6 +9,7 @@ import { PeftError } from '@peft/errors';
 import { readValues } from '@peft/ops';
 import { logitsOf } from './classification.js';
 import { rowWeights, totalWeight, type WeightedBatch } from './row-weights.js';
+import { forwardHead } from './forward-head.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a number per sequence. */
@@ -32,6 +33,7 @@ export function regression({
 }: RegressionOptions = {}): Task<RegressionBatch, number> {
   return Object.freeze<Task<RegressionBatch, number>>({
     name: 'regression',
+    forward: forwardHead,
     settings: { mean, deviation },
     count: (batch) => totalWeight(rowWeights('regression', batch), batch.offsets.length - 1),
     loss: (output, batch) => {

@@ -7,8 +7,8 @@
  * or in front of each branch (XLM-R XL).
  */
 import type { Tensor2D } from '@tensorflow/tfjs';
-import type { ActivationName } from '@peft/ops';
-import type { ModelRun } from '@peft/core';
+import { gatherRows, type ActivationName } from '@peft/ops';
+import { headRows, oneRowEach, type ModelOutput, type ModelRun } from '@peft/core';
 import { attend, type AttendOptions } from '../../parts/attend.js';
 import { headSizeOf, type ConfigReader } from '../../description/config-reader.js';
 import { within, type DescriptionBuilder } from '../../description/describe.js';
@@ -131,82 +131,113 @@ export function describeBertBlock(
   sublayer(form.ffnSublayer, 'ffn');
 }
 
-/** Runs the blocks. @param x embeddings `[N, D]`. @returns each state, x first. */
+/**
+ * Runs the blocks, the last one for the rows alone that the head reads where it is all that is asked
+ * for.
+ * @param x embeddings `[N, D]`.
+ * @returns the last state and its layout, and each state, x first, where they are asked for.
+ */
 export function runBertEncoder(
   run: ModelRun,
   prefix: string,
   config: BertEncoderConfig,
   x: Tensor2D,
   offsets: Int32Array,
-): Tensor2D[] {
+): Pick<ModelOutput, 'hidden' | 'offsets' | 'hiddenStates'> {
   const states = [x];
+  const rows = headRows(run, offsets);
   for (let layer = 0; layer < config.layers; layer += 1) {
+    const path = within(prefix, `encoder.layer.${layer}`);
+    const kept = layer === config.layers - 1 ? rows : undefined;
     states.push(
       run.layer(layer, [states.at(-1)!], (input) =>
-        runBertBlock(run, within(prefix, `encoder.layer.${layer}`), config, input, offsets),
+        runBertBlock(run, path, config, input, offsets, { kept }),
       ),
     );
   }
   if (config.form.isPreNorm)
     states.push(run.norm(within(prefix, 'encoder.LayerNorm'), states.pop()!, config.epsilon));
-  return states;
+  return {
+    hidden: states.at(-1)!,
+    offsets: rows ? oneRowEach(rows.length) : offsets,
+    hiddenStates: run.wantsHiddenStates ? states : undefined,
+  };
 }
 
-/** @param bias of the scores (MPNet). */
+/**
+ * @param options.bias of the scores (MPNet).
+ * @param options.kept one row of each sequence, where the block's result of no other is read: keys
+ *   and values are made of all of them.
+ * @returns `[N, D]`, or `[B, D]` of the rows that are kept.
+ */
 export function runBertBlock(
   run: ModelRun,
   block: string,
   config: BertEncoderConfig,
   x: Tensor2D,
   offsets: Int32Array,
-  bias?: AttendOptions['bias'],
+  {
+    bias,
+    kept,
+  }: { readonly bias?: AttendOptions['bias']; readonly kept?: Int32Array | undefined } = {},
 ): Tensor2D {
+  const queryOffsets = kept ? oneRowEach(kept.length) : offsets;
+  const keep = (all: Tensor2D): Tensor2D => (kept ? gatherRows(all, kept) : all);
   const { form, heads, epsilon, hiddenDropout, ffnDropout = hiddenDropout } = config;
   const { modules } = form;
   const norm = (part: 'attentionNorm' | 'ffnNorm', rows: Tensor2D): Tensor2D =>
     run.norm(`${block}.${modules[part]}`, rows, epsilon);
-  /** LN(x + dropout(make(x))), or x + dropout(make(LN(x))) */
-  const branch = (
+  /** LN(x + dropout(made)), or x + dropout(made), x and what was read of it the rows that are kept */
+  const close = (
     path: string,
     part: 'attentionNorm' | 'ffnNorm',
-    input: Tensor2D,
-    rate: number,
-    make: (rows: Tensor2D) => Tensor2D,
-  ): Tensor2D => {
-    const read = form.isPreNorm ? norm(part, input) : input;
-    return run.sublayer(path, {
-      input: read,
-      output: run.dropout(path, make(read), rate),
-      residual: input,
-      offsets,
+    { input, residual, made, rate }: Branch,
+  ): Tensor2D =>
+    run.sublayer(path, {
+      input,
+      output: run.dropout(path, made, rate),
+      residual,
+      offsets: queryOffsets,
       norm: form.isPreNorm ? undefined : (y) => norm(part, y),
     });
+  const attended = (): Tensor2D => {
+    const rows = form.isPreNorm ? norm('attentionNorm', x) : x;
+    const read = keep(rows);
+    const projected = (part: 'query' | 'key' | 'value', of: Tensor2D): Tensor2D =>
+      run.linear(`${block}.${modules[part]}`, of);
+    const [q, k, v] = [projected('query', read), projected('key', rows), projected('value', rows)];
+    const context = attend(run, `${block}.${form.self}`, q, k, v, {
+      offsets: queryOffsets,
+      keyOffsets: kept && offsets,
+      heads,
+      bias,
+      hidden: read,
+      dropoutRate: config.attentionDropout,
+    });
+    return close(`${block}.${form.attentionSublayer}`, 'attentionNorm', {
+      input: read,
+      residual: form.isPreNorm ? keep(x) : read,
+      made: run.linear(`${block}.${modules.output}`, context),
+      rate: hiddenDropout,
+    });
   };
-  const attended = branch(
-    `${block}.${form.attentionSublayer}`,
-    'attentionNorm',
-    x,
-    hiddenDropout,
-    (rows) => {
-      const [q, k, v] = (['query', 'key', 'value'] as const).map((part) =>
-        run.linear(`${block}.${modules[part]}`, rows),
-      ) as [Tensor2D, Tensor2D, Tensor2D]; // each [N, D]
-      return run.linear(
-        `${block}.${modules.output}`,
-        attend(run, `${block}.${form.self}`, q, k, v, {
-          offsets,
-          heads,
-          bias,
-          hidden: rows,
-          dropoutRate: config.attentionDropout,
-        }),
-      );
-    },
-  );
-  return branch(`${block}.${form.ffnSublayer}`, 'ffnNorm', attended, ffnDropout, (rows) =>
-    run.linear(
-      `${block}.${modules.down}`,
-      run.linear(`${block}.${modules.up}`, rows, config.activation), // [N, F]
-    ),
-  );
+  const residual = attended();
+  const input = form.isPreNorm ? norm('ffnNorm', residual) : residual;
+  const inner = run.linear(`${block}.${modules.up}`, input, config.activation); // [N, F]
+  return close(`${block}.${form.ffnSublayer}`, 'ffnNorm', {
+    input,
+    residual,
+    made: run.linear(`${block}.${modules.down}`, inner),
+    rate: ffnDropout,
+  });
+}
+
+/** A residual branch before it is closed. */
+interface Branch {
+  /** What it read: the residual, or the norm of it. */
+  readonly input: Tensor2D;
+  readonly residual: Tensor2D;
+  readonly made: Tensor2D;
+  /** Of dropout. */
+  readonly rate: number;
 }

@@ -4,7 +4,7 @@
  *
  *   x = dropout(LN(E_word[id] + E_type[segment] + E_position[t]))
  */
-import { defineArchitecture, type HeadOptions, type ModelOutput } from '@peft/core';
+import { defineArchitecture, type HeadOptions } from '@peft/core';
 import {
   describeBertEncoder,
   parseBertConfig,
@@ -64,13 +64,7 @@ export const bert = defineArchitecture<BertEncoderConfig>({
     const { head } = run.description;
     const prefix = prefixOf(head);
     const { x, offsets } = embedWithTypes(run, within(prefix, 'embeddings'), config, batch);
-    const states = runBertEncoder(run, prefix, config, x, offsets);
-    const hidden = states.at(-1)!;
-    const output: ModelOutput = {
-      hidden,
-      offsets,
-      hiddenStates: run.wantsHiddenStates ? states : undefined,
-    };
+    const output = runBertEncoder(run, prefix, config, x, offsets);
     return withPooledHead(run, within(prefix, 'pooler.dense'), output, config.classifierDropout);
   },
 });

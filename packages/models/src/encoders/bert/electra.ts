@@ -2,13 +2,7 @@
  * ELECTRA's discriminator (Clark et al. 2020): BERT's encoder on embeddings that may be narrower
  * than the model and are projected to it; its classification head is W_out·gelu(W_dense·h₀).
  */
-import {
-  defineArchitecture,
-  type HeadOptions,
-  type ModelBatch,
-  type ModelOutput,
-  type ModelRun,
-} from '@peft/core';
+import { defineArchitecture, type HeadOptions, type ModelBatch, type ModelRun } from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   describeBertEncoder,
@@ -82,13 +76,7 @@ export const electra = defineArchitecture<ElectraConfig>({
     const { head } = run.description;
     const prefix = prefixOf(head);
     const { x, offsets } = embed(run, prefix, config, batch);
-    const states = runBertEncoder(run, prefix, config, x, offsets);
-    const hidden = states.at(-1)!;
-    const output: ModelOutput = {
-      hidden,
-      offsets,
-      hiddenStates: run.wantsHiddenStates ? states : undefined,
-    };
+    const output = runBertEncoder(run, prefix, config, x, offsets);
     if (isBare(head)) return output;
     return { ...output, logits: runDenseHead(run, output, 'gelu', config.classifierDropout) };
   },

@@ -124,7 +124,9 @@ export const mpnet = defineArchitecture<RobertaConfig>({
     for (let layer = 0; layer < config.layers; layer += 1)
       states.push(
         run.layer(layer, [states.at(-1)!, bias.values], (input, values) =>
-          runBertBlock(run, blockOf(prefix, layer), config, input, offsets, { ...bias, values }),
+          runBertBlock(run, blockOf(prefix, layer), config, input, offsets, {
+            bias: { ...bias, values },
+          }),
         ),
       );
     const hidden = states.at(-1)!;

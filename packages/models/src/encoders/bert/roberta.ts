@@ -8,7 +8,6 @@ import {
   type Architecture,
   type HeadOptions,
   type ModelBatch,
-  type ModelOutput,
   type ModelRun,
 } from '@peft/core';
 import type { Tensor2D } from '@tensorflow/tfjs';
@@ -91,16 +90,12 @@ export const robertaParts: Pick<Architecture<RobertaConfig>, 'heads' | 'describe
     const { head } = run.description;
     const prefix = prefixOf(head);
     const { x, offsets } = embed(run, within(prefix, 'embeddings'), config, batch);
-    const states = runBertEncoder(run, prefix, config, x, offsets);
-    const hidden = states.at(-1)!;
-    const output: ModelOutput = {
-      hidden,
-      offsets,
-      hiddenStates: run.wantsHiddenStates ? states : undefined,
-    };
+    const output = runBertEncoder(run, prefix, config, x, offsets);
     if (head.kind === 'pooled-linear') return output;
-    if (head.kind === 'none')
-      return { ...output, pooled: run.linear('pooler.dense', firstRows(hidden, offsets), 'tanh') };
+    if (head.kind === 'none') {
+      const first = firstRows(output.hidden, output.offsets);
+      return { ...output, pooled: run.linear('pooler.dense', first, 'tanh') };
+    }
     return { ...output, logits: runDenseHead(run, output, 'tanh', config.classifierDropout) };
   },
 };
