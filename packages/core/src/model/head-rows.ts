@@ -3,9 +3,10 @@ import { unmixableAt } from './mixed-batch.js';
 import type { ModelRun } from './model-run.js';
 
 /**
- * The first row of each sequence, where `RunOptions.headRowsOnly` asks for no other and nothing else
- * reads more: not the head, a task's view of hidden states, padding or sequences that share rows, nor
- * an adapter that looks at sequences. For architectures whose heads read first rows.
+ * The first row of each sequence, where `RunOptions.headRowsOnly` asks for no other and nothing reads
+ * more: neither the head nor hidden states that are asked for, and no adapter but those that change
+ * rows alone. Padding, sequences that share rows and batches of several adapters have all rows, too.
+ * For architectures whose heads read first rows.
  * @param offsets `[B+1]` of the last block's rows.
  * @returns `[B]`; undefined where all rows are to be made.
  */

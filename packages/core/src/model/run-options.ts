@@ -29,9 +29,10 @@ export interface RunOptions {
    */
   readonly logitRows?: 'all' | 'none' | 'last' | Int32Array;
   /**
-   * Only what the head makes is read: logits, `pooled`. Where it reads one row of each sequence, the
-   * last block then makes that row alone, to the same bits, and `hidden` holds these rows, as its
-   * `offsets` say; dropout draws other numbers there. Default false.
+   * Only what the head makes is read: logits, `pooled`. Where it reads the first row of each sequence
+   * and no adapter looks at whole sequences, the last block may then make that row alone, to the same
+   * bits (BERT, RoBERTa, XLM-R and ELECTRA do), and `hidden` holds these rows, as its `offsets` say;
+   * dropout draws other numbers there. Default false.
    */
   readonly headRowsOnly?: boolean;
   /** An adapter's name per sequence (`__base__` for none) instead of the active ones. */
