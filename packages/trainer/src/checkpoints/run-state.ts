@@ -31,6 +31,11 @@ export interface RunState {
   /** How gradients are added. Checkpoints that lack it are of runs that added one by one. */
   readonly gradientSum?: 'pairwise';
   /**
+   * Which rows of a model's last block its steps make, `RunOptions.headRowsOnly`. Checkpoints that lack
+   * it are of runs that made all of them.
+   */
+  readonly lastBlock?: 'head-rows';
+  /**
    * Names every random stream of the run with the step and the number of the micro-batch: the
    * streams are functions of these, so nothing else has to be kept.
    */
@@ -76,6 +81,8 @@ export function parseRunState(value: unknown, where: string): RunState {
     if (typeof state[key] !== 'object' || state[key] === null) fail(`${key} is missing`);
   if (![undefined, 'pairwise'].includes(state['gradientSum'] as string))
     fail(`gradientSum ${JSON.stringify(state['gradientSum'])} is not known`);
+  if (![undefined, 'head-rows'].includes(state['lastBlock'] as string))
+    fail(`lastBlock ${JSON.stringify(state['lastBlock'])} is not known`);
   const top = state['top'];
   if (
     !Array.isArray(top) ||

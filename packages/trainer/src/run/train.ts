@@ -207,6 +207,7 @@ async function createRun<B extends ModelBatch>(
       top: [],
       nonFinite: NO_NON_FINITE,
       gradientSum: 'pairwise',
+      lastBlock: 'head-rows',
       seed: options.seed,
       learningRate: schedule(0),
       engine: `${model.engine.name} (${model.engine.precision})`,

@@ -38,6 +38,7 @@ export function scaledLoss<B extends ModelBatch>(
       model.description,
       batch.inputIds.length,
     ),
+    ...(state.lastBlock === undefined && { headRowsOnly: false }), // a task may ask for it
     window: part.window,
     stageInput: part.input,
   });
