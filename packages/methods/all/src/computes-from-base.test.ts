@@ -25,6 +25,7 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   shira: { rank: 2 },
   supertuning: { sparsity: 0.9 },
   'trainable-tokens': { tokenIndices: [6, 8, 13, 15] },
+  xlora: { adapters: [{ rank: 2 }, { rank: 3 }] },
 };
 const VARIANTS: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
   ...(['pissa', 'pissa_niter_4', 'olora', 'loftq', 'mica', 'orthogonal'] as const).map(
