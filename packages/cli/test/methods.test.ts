@@ -71,7 +71,7 @@ describe('peft methods', () => {
       .filter(({ facts }) => facts !== undefined)
       .map(({ name }) => name)
       // these need an option
-      .filter((name) => !['adalora', 'trainable-tokens', 'adapter-fusion'].includes(name));
+      .filter((name) => !['adalora', 'trainable-tokens', 'adapter-fusion', 'xlora'].includes(name));
     const { code, err, out } = await peft('inspect', config, '--json', '--method', ...names);
     expect(err).toBe('');
     expect(code).toBe(0);

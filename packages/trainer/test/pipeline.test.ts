@@ -40,6 +40,15 @@ const THREE = ['llama', 'deberta-v2'];
 /** Blocks read trained parameters of other stages. */
 const SHARING = ['mpnet', 'deberta-v2'];
 
+/**
+ * A bias of keys adds the same to all scores of a row: its gradient is rounding alone, of which AdamW
+ * makes whole steps.
+ */
+const withoutKeyBiases = (bytes: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(bytes).filter(([name]) => !/\bk(ey)?(_proj)?\.bias$/.test(name)),
+  );
+
 const dora = (): MethodSpec => lora({ rank: 2, dora: true, targets: 'all-linear' });
 const tables = (): MethodSpec =>
   lora({ rank: 2, targets: 'all-linear', modulesToSave: ['embed_tokens'] });
@@ -107,7 +116,9 @@ describe('stages end with the bytes of one rank', () => {
           expect(heldBytes).toBeLessThan(alone.heldBytes);
           // their blocks share the norm or the table of relative positions
           if (SHARING.includes(family))
-            expect(distance(bytes, alone.bytes)).toBeLessThanOrEqual(1e-5);
+            expect(
+              distance(withoutKeyBiases(bytes), withoutKeyBiases(alone.bytes)),
+            ).toBeLessThanOrEqual(1e-5);
           else {
             expect(bytes).toEqual(alone.bytes);
             expect(result.loss).toBe(alone.result.loss);
