@@ -6,6 +6,7 @@
 
 #include "../core/thread-pool.h"
 #include "blocks.h"
+#include "row-shares.h"
 
 namespace peft {
 namespace {
@@ -20,7 +21,7 @@ class BackwardTask {
         products(problem.bf16, std::max(kKeyBlock, problem.headSize)),
         queries_(problem.queryOffsets[sequence + 1] - problem.queryOffsets[sequence]),
         parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize) +
-                                        queries_ * (problem.heads / problem.keyValueHeads)),
+                                        3 * queries_ * (problem.heads / problem.keyValueHeads)),
         longestKeys_(longestKeys),
         sequence_(sequence),
         keyHead_(keyHead),
@@ -47,12 +48,16 @@ class BackwardTask {
     dvSums = parts.floats(kKeyBlock * head32);
     biasLine = parts.floats(kQueryBlock + kKeyBlock);
     biasGradient = parts.floats(kQueryBlock + kKeyBlock);
-    delta = parts.floats(queries_ * (p.heads / p.keyValueHeads));
+    const int64_t all = queries_ * (p.heads / p.keyValueHeads);
+    delta = parts.floats(all);
+    maximum = parts.floats(all);
+    total = parts.floats(all);
   }
 
   void run() {
     const int64_t size = p.headSize, group = p.heads / p.keyValueHeads;
     makeDelta();
+    makeShares();
     const int64_t queries = queries_, keys = p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_];
     const int64_t queryRow = p.queryOffsets[sequence_];
     for (int64_t n = 0; n < queries; n++)
@@ -110,8 +115,9 @@ class BackwardTask {
       table.fillRun(biasGradient, rows + columns - 1, 0.0f);
       line = biasGradient + rows - 1;
     }
-    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head, p.heads,
-                             deltaOf(head) + begin, probabilities, ds, line);
+    const RowShares shares = sharesOf(head, begin);
+    table.attention.backward(tile, dp, shares.shifts(), shares.factors(),
+                             delta + rowOf(head, begin), probabilities, ds, line);
     if (line) addBias(head, block, bounds, rows, columns);
     products.multiplyFirst(rows, size, columns, block.columns,
                            products.rowsOf(ds, rows, columns, packedRows), keysN, dqSums, rows);
@@ -128,16 +134,56 @@ class BackwardTask {
   /** δ of all queries and heads. */
   void makeDelta() {
     const int64_t size = p.headSize, width = p.queryWidth(), group = p.heads / p.keyValueHeads;
-    const int64_t queryRow = p.queryOffsets[sequence_];
-    for (int64_t n = 0; n < queries_; n++)
-      for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++) {
-        const int64_t at = (queryRow + n) * width + head * size;
-        deltaOf(head)[n] = kernels().dot(g.dy + at, g.y + at, size);
-      }
+    for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++) {
+      const int64_t first = p.queryOffsets[sequence_] * width + head * size;
+      kernels().attention.delta(g.dy + first, g.y + first, width, queries_, size,
+                                delta + rowOf(head, 0));
+    }
   }
 
-  float* deltaOf(int64_t head) const {
-    return delta + (head - keyHead_ * (p.heads / p.keyValueHeads)) * queries_;
+  /** Of all queries and heads; see RowShares. */
+  void makeShares() {
+    std::vector<std::pair<int64_t, int64_t>> large;  // heads and first rows of blocks
+    const int64_t group = p.heads / p.keyValueHeads;
+    for (int64_t head = keyHead_ * group; head < (keyHead_ + 1) * group; head++)
+      for (int64_t begin = 0; begin < queries_; begin += kQueryBlock)
+        if (sharesOf(head, begin).begin(logSumExpOf(head, begin), p.heads, rowsFrom(begin)))
+          large.emplace_back(head, begin);
+    if (large.empty()) return;
+    for (const KeyBlock& block :
+         keyBlocks(p, p.keyOffsets[sequence_ + 1] - p.keyOffsets[sequence_])) {
+      products.packColumnsTransposed(at(p.k, p.extraKeys, block), p.keyWidth(), block.columns,
+                                     p.headSize, keysT);
+      for (const auto& [head, begin] : large) addToShares(block, head, begin);
+    }
+    for (const auto& [head, begin] : large)
+      sharesOf(head, begin).finish(kernels(), logSumExpOf(head, begin), p.heads, rowsFrom(begin));
+  }
+
+  void addToShares(const KeyBlock& block, int64_t head, int64_t begin) {
+    const int64_t rows = rowsFrom(begin), queryRow = p.queryOffsets[sequence_] + begin;
+    const TileBounds bounds(p, sequence_, begin, rows);
+    ScoreTile tile = scoreTile(p, block, rows, queryRow, head, longestKeys_, scores);
+    if (!bounds.see(block, tile)) return;
+    products.packRows(p.q + queryRow * p.queryWidth() + head * p.headSize, p.queryWidth(), rows,
+                      p.headSize, queryRows);
+    products.multiply(rows, tile.columns, p.headSize, queryRows, keysT, scores, rows, false);
+    layBias(p, head, block, bounds, tile, biasLine);
+    const RowShares shares = sharesOf(head, begin);
+    float rescale[kQueryBlock];
+    kernels().attention.forward(tile, probabilities, shares.maximum, shares.total, rescale);
+  }
+
+  int64_t rowsFrom(int64_t begin) const { return std::min(kQueryBlock, queries_ - begin); }
+  const float* logSumExpOf(int64_t head, int64_t query) const {
+    return g.logSumExp + (p.queryOffsets[sequence_] + query) * p.heads + head;
+  }
+  /** Where what is kept of a head's query lies. */
+  int64_t rowOf(int64_t head, int64_t query) const {
+    return (head - keyHead_ * (p.heads / p.keyValueHeads)) * queries_ + query;
+  }
+  RowShares sharesOf(int64_t head, int64_t begin) const {
+    return {maximum + rowOf(head, begin), total + rowOf(head, begin)};
   }
 
   /** Rows [from, to) of the sums of keys and values, to which the first tile gave nothing. */
@@ -178,7 +224,7 @@ class BackwardTask {
   uint32_t *keysT, *valuesT, *keysN, *queryRows, *dyRows, *queryColumns, *dyColumns, *packedRows,
       *packedColumns;
   float *scores, *dp, *probabilities, *ds, *dqSums, *dkSums, *dvSums, *biasLine, *biasGradient,
-      *delta;
+      *delta, *maximum, *total;
 };
 
 /** out = Σ parts in order; parts [count][length]. */

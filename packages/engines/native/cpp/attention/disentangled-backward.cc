@@ -6,6 +6,7 @@
 
 #include "../core/thread-pool.h"
 #include "disentangled-tile.h"
+#include "row-shares.h"
 
 namespace peft {
 namespace {
@@ -23,7 +24,7 @@ class BackwardTask {
         tables(positionTables),
         g(gradients),
         products(problem.bf16, std::max(2 * kSquareBlock, problem.headSize)),
-        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize)),
+        parts(Scratch::kAttentionA, floatsNeeded(products, problem.headSize) + 2 * longestSequence),
         longest_(longestSequence),
         head_(head),
         dkeys_(dkeys),
@@ -49,6 +50,8 @@ class BackwardTask {
     dkSums = parts.floats(block * head32);
     dvSums = parts.floats(block * head32);
     positionSums = parts.floats(kMostTileRows * head32);
+    maximum = parts.floats(longest_);
+    total = parts.floats(longest_);
     scores.emplace(parts, products);
   }
 
@@ -57,13 +60,13 @@ class BackwardTask {
                   length = p.offsets[sequence + 1] - row, column = head_ * size;
     for (int64_t n = 0; n < length; n++)
       kernels().fillRun(g.dq + (row + n) * width + column, size, 0.0f);
+    makeShares(row, length);
     for (int64_t keyBegin = 0; keyBegin < length; keyBegin += kSquareBlock) {
       const int64_t columns = std::min(kSquareBlock, length - keyBegin),
                     offset = (row + keyBegin) * width + column;
-      products.packColumnsTransposed(p.k + offset, width, columns, size, keysT);
+      packKeys(offset, columns);
       products.packColumnsTransposed(p.v + offset, width, columns, size, valuesT);
       products.packColumns(p.k + offset, width, size, columns, keyColumns);
-      if (tables.queries.present()) products.packRows(p.k + offset, width, columns, size, keyRows);
       for (int64_t begin = 0; begin < length; begin += kSquareBlock)
         tile(row, begin, std::min(kSquareBlock, length - begin), keyBegin, columns);
       products.k.store(dkSums, kSquareBlock, columns, size, g.dk + offset, width, nullptr, false);
@@ -79,6 +82,42 @@ class BackwardTask {
            DisentangledScores::floats(t);
   }
 
+  /** Keys of a tile for its scores. */
+  void packKeys(int64_t offset, int64_t columns) {
+    products.packColumnsTransposed(p.k + offset, p.width(), columns, p.headSize, keysT);
+    if (tables.queries.present())
+      products.packRows(p.k + offset, p.width(), columns, p.headSize, keyRows);
+  }
+
+  /** Of all rows of a sequence; see RowShares. */
+  void makeShares(int64_t sequenceRow, int64_t length) {
+    std::vector<int64_t> large;  // first rows of blocks
+    auto shares = [&](int64_t begin) { return RowShares{maximum + begin, total + begin}; };
+    auto rowsFrom = [&](int64_t begin) { return std::min(kSquareBlock, length - begin); };
+    auto logSumExp = [&](int64_t begin) {
+      return g.logSumExp + (sequenceRow + begin) * p.heads + head_;
+    };
+    for (int64_t begin = 0; begin < length; begin += kSquareBlock)
+      if (shares(begin).begin(logSumExp(begin), p.heads, rowsFrom(begin))) large.push_back(begin);
+    if (large.empty()) return;
+    const int64_t width = p.width(), first = sequenceRow * width + head_ * p.headSize;
+    float rescale[kSquareBlock];
+    for (int64_t keyBegin = 0; keyBegin < length; keyBegin += kSquareBlock) {
+      packKeys(first + keyBegin * width, rowsFrom(keyBegin));
+      for (const int64_t begin : large) {
+        products.packRows(p.q + first + begin * width, width, rowsFrom(begin), p.headSize,
+                          queryRows);
+        const ScoreTile tile = scores->tile(p, tables, products, head_, queryRows, keyRows, keysT,
+                                            begin, rowsFrom(begin), keyBegin, rowsFrom(keyBegin),
+                                            sequenceRow + begin, longest_);
+        kernels().attention.forward(tile, probabilities, shares(begin).maximum, shares(begin).total,
+                                    rescale);
+      }
+    }
+    for (const int64_t begin : large)
+      shares(begin).finish(kernels(), logSumExp(begin), p.heads, rowsFrom(begin));
+  }
+
   void tile(int64_t sequenceRow, int64_t begin, int64_t rows, int64_t keyBegin, int64_t columns) {
     const KernelTable& table = kernels();
     const int64_t size = p.headSize, width = p.width(), queryRow = sequenceRow + begin,
@@ -88,13 +127,12 @@ class BackwardTask {
     products.packColumns(p.q + offset, width, size, rows, queryColumns);
     products.packColumns(g.dy + offset, width, size, rows, dyColumns);
     float delta[kSquareBlock];
-    for (int64_t r = 0; r < rows; r++)
-      delta[r] = table.dot(g.dy + offset + r * width, g.y + offset + r * width, size);
+    table.attention.delta(g.dy + offset, g.y + offset, width, rows, size, delta);
     const ScoreTile tile = scores->tile(p, tables, products, head_, queryRows, keyRows, keysT,
                                         begin, rows, keyBegin, columns, queryRow, longest_);
     products.multiply(rows, columns, size, dyRows, valuesT, dp, rows, false);
-    table.attention.backward(tile, dp, g.logSumExp + queryRow * p.heads + head_, p.heads, delta,
-                             probabilities, ds, nullptr);
+    table.attention.backward(tile, dp, maximum + begin, total + begin, delta, probabilities, ds,
+                             nullptr);
     padRows(ds, rows, columns);
     table.transposeWords(reinterpret_cast<const uint32_t*>(ds), kGradientStride, rows, columns,
                          reinterpret_cast<uint32_t*>(dsT), kGradientStride);
@@ -185,7 +223,7 @@ class BackwardTask {
   float *dkeys_, *dqueries_;  // [distances][E] of this task, or null
   uint32_t *queryRows, *keyRows, *dyRows, *packed, *shifted, *keysT, *valuesT, *keyColumns,
       *queryColumns, *dyColumns, *positionColumns;
-  float *dp, *probabilities, *ds, *dsT, *dqSums, *dkSums, *dvSums, *positionSums;
+  float *dp, *probabilities, *ds, *dsT, *dqSums, *dkSums, *dvSums, *positionSums, *maximum, *total;
   std::optional<DisentangledScores> scores;
 };
 

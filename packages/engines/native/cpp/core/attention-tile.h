@@ -38,13 +38,22 @@ struct AttentionKernels {
   void (*forward)(const ScoreTile& tile, float* p, float* maximum, float* total, float* rescale);
 
   /**
-   * From dp, laid out as the products, logSumExp [rows·rowStride] and delta [rows]: p
-   * [rows][kStrideWords] the probabilities dropped out and ds [rows][kStrideWords] = p·(dropout(dp)
-   * − delta)·cap'·scale. Adds what is before cap' and scale to biasGradient[c − r], if there is
-   * one.
+   * From dp, laid out as the products, and shifts, factors and delta [rows], with probabilities
+   * e^{score − shift}·factor: p [rows][kStrideWords] the probabilities dropped out and ds
+   * [rows][kStrideWords] = p·(dropout(dp) − delta)·cap'·scale. Adds what is before cap' and scale
+   * to biasGradient[c − r], if there is one.
    */
-  void (*backward)(const ScoreTile& tile, const float* dp, const float* logSumExp,
-                   int64_t rowStride, const float* delta, float* p, float* ds, float* biasGradient);
+  void (*backward)(const ScoreTile& tile, const float* dp, const float* shifts,
+                   const float* factors, const float* delta, float* p, float* ds,
+                   float* biasGradient);
+
+  /**
+   * delta [rows] = Σ dy·y over rows of `size` elements, `stride` apart, added up as the float32
+   * products dp are: where a probability is 1, y is the key's value to the last bit, and dp − delta
+   * is 0 as it must be. What were left of it would be noise without any gradient beside it.
+   */
+  void (*delta)(const float* dy, const float* y, int64_t stride, int64_t rows, int64_t size,
+                float* delta);
 
   /** sums[r] *= factor[r] for rows of `columns`, laid out as products. */
   void (*scaleRows)(float* sums, int64_t sumRows, int64_t rows, int64_t columns,

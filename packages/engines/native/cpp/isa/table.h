@@ -47,7 +47,7 @@ inline KernelTable makeTable() {
   t.softmaxGradientRow = softmaxGradientRow;
   t.logSumExpRow = logSumExpRow;
   t.probabilityRow = probabilityRow;
-  t.attention = {attentionForward, attentionBackward, scaleSumRows};
+  t.attention = {attentionForward, attentionBackward, attentionDelta, scaleSumRows};
   t.ropeRow = ropeRow;
   t.ropePairs = ropePairs;
   t.adamWRun = adamWRun;

@@ -6,6 +6,7 @@
 #include "../core/product-kernels.h"
 #include "elementwise.h"
 #include "softmax.h"
+#include "transpose.h"
 
 namespace peft::PEFT_ISA {
 
@@ -123,7 +124,7 @@ void forwardRows(const ScoreTile& tile, float* p, float* maximumOf, float* total
 }
 
 template <bool plain>
-void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp, int64_t rowStride,
+void backwardRows(const ScoreTile& tile, const float* dp, const float* shifts, const float* factors,
                   const float* delta, float* p, float* ds, float* biasGradient) {
   const vf one = set(1.0f);
   for (int64_t r = 0; r < tile.rows; r++, p += kStrideWords, ds += kStrideWords) {
@@ -131,10 +132,9 @@ void backwardRows(const ScoreTile& tile, const float* dp, const float* logSumExp
     row.clearOutside(p);
     row.clearOutside(ds);
     if (row.from >= row.to) continue;
-    const float saved = logSumExp[r * rowStride];
-    const vf shift = set(saved > -3.4e38f ? saved : 0.0f), difference = set(delta[r]);
+    const vf shift = set(shifts[r]), share = set(factors[r]), difference = set(delta[r]);
     for (int64_t c = row.begin(); c < row.end(); c += W) {
-      const vf probability = row.masked(expNegative(row.score(c) - shift), c, zero());
+      const vf probability = row.masked(expNegative(row.score(c) - shift) * share, c, zero());
       vf gradient = load(inSums(dp, tile.productRows, r, c));
       vf dropped = probability;
       if (!plain && tile.rate > 0) {
@@ -166,13 +166,42 @@ inline void attentionForward(const ScoreTile& tile, float* p, float* maximumOf, 
     forwardRows<false>(tile, p, maximumOf, total, rescale);
 }
 
-inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* logSumExp,
-                              int64_t rowStride, const float* delta, float* p, float* ds,
+inline void attentionBackward(const ScoreTile& tile, const float* dp, const float* shifts,
+                              const float* factors, const float* delta, float* p, float* ds,
                               float* biasGradient) {
   if (isPlain(tile))
-    backwardRows<true>(tile, dp, logSumExp, rowStride, delta, p, ds, nullptr);
+    backwardRows<true>(tile, dp, shifts, factors, delta, p, ds, nullptr);
   else
-    backwardRows<false>(tile, dp, logSumExp, rowStride, delta, p, ds, biasGradient);
+    backwardRows<false>(tile, dp, shifts, factors, delta, p, ds, biasGradient);
+}
+
+/** Σ of a row of dy times one of y, the order of the sum being that of a product (tile.h). */
+inline void attentionDelta(const float* dy, const float* y, int64_t stride, int64_t rows,
+                           int64_t size, float* delta) {
+  for (int64_t r = 0; r < rows; r += W, dy += W * stride, y += W * stride) {
+    const int64_t height = rows - r < W ? rows - r : W;
+    vf total = zero();
+    for (int64_t pass = 0; pass < size; pass += kPassWords) {
+      const int64_t end = size - pass < kPassWords ? size : pass + kPassWords;
+      vf sum = zero();
+      for (int64_t e = pass; e < end; e += W) {
+        const int64_t lanes = end - e < W ? end - e : W;
+        vi a[W], b[W];  // first by row, then by element
+        for (int64_t i = 0; i < W; i++) {
+          a[i] = i < height ? bits(loadn(dy + i * stride + e, lanes)) : seti(0);
+          b[i] = i < height ? bits(loadn(y + i * stride + e, lanes)) : seti(0);
+        }
+        transposeLanes(a);
+        transposeLanes(b);
+        for (int64_t i = 0; i < lanes; i++) sum = fma(fromBits(a[i]), fromBits(b[i]), sum);
+      }
+      total = pass > 0 ? sum + total : sum;
+    }
+    if (height == W)
+      store(delta + r, total);
+    else
+      storen(delta + r, total, height);
+  }
 }
 
 inline void scaleSumRows(float* sums, int64_t sumRows, int64_t rows, int64_t columns,
