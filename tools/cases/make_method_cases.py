@@ -129,7 +129,11 @@ class Case:
             loss = run(model, batches[step % len(batches)]).loss
             loss.backward()
             if step == 0:
-                self.keep(expected, "grad0.", model, {n: p.grad.clone() for n, p in trained if p.grad is not None})
+                made = {n: p.grad for n, p in trained if p.grad is not None}
+                if self.extra.get("idle"):  # parameters without a gradient
+                    made = {**{n: torch.zeros_like(p) for n, p in trained}, **made}
+                left = self.extra.get("leaves")  # what the values after the steps tell, too
+                self.keep(expected, "grad0.", model, {n: grad.clone() for n, grad in made.items() if not left or left not in n})
             norms.append(torch.nn.utils.clip_grad_norm_([p for _, p in trained], float("inf")).item())
             losses.append(loss.item())
             optimizer.step()

@@ -162,6 +162,8 @@ CASES = {
     "mpt_one": c(L, "MultitaskPromptTuning", num_virtual_tokens=3, num_tasks=1, num_ranks=2),
     # PEFT 0.21 computes Poly in training mode by a random draw for each sequence: the cases train without
     "type_poly_bert": c(B, "Poly", NO_MERGE, r=3, n_tasks=3, n_skills=2, target_modules=BQV),
+    "type_shadow_phi3": c(P, "Shadow", dict(merge=False, idle=True, leaves="shadow_backbone"), r=1, shadow_alpha=0.7, shadow_dropout=0.4, auxiliary_loss_weight=0.3),
+    "shadow_table_gemma3": c(("gemma3", "causal"), "Shadow", dict(merge=False, idle=True), r=2, shadow_num_hidden_layers=2, share_embeddings=False, update_hidden_size=5, init_weights=False, target_modules=["model.layers.1", "model.layers.2"]),
     "poly_splits": c(L, "Poly", NO_MERGE, r=4, n_tasks=2, n_skills=3, n_splits=4, target_modules=["q_proj", "down_proj"]),
     "poly_t5": c(T, "Poly", NO_MERGE, r=2, n_tasks=4, n_splits=2, init_weights=False, target_modules=["q", "v", "wo"]),
     "poly_one": c(Q, "Poly", NO_MERGE, r=2, n_tasks=1, target_modules=["v_proj"]),

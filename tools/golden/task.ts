@@ -16,7 +16,7 @@ import {
 } from '@peft/core';
 import { openCheckpoint } from '@peft/hub';
 import { architectures } from '@peft/models';
-import { crossEntropy, type Engine } from '@peft/ops';
+import { crossEntropy, linear, type Engine } from '@peft/ops';
 import { nextLabels, packBatch, packRows, unpackRows, type PaddedBatch } from './packed.js';
 
 export type Task = 'seqcls' | 'causal' | 'seq2seq' | 'encoder';
@@ -154,10 +154,13 @@ export function taskLoss(
       : withVirtual(labels, firstLabels, (batch.decoder ?? batch).offsets, extra, extraLabels);
   const losses = crossEntropy(output.logits!, wanted);
   const weights = extraWeights && virtualWeightsOf(wanted.length, batch.offsets, extraWeights);
-  return tf.div(
-    tf.sum(weights ? tf.mul(losses, weights) : losses),
-    wanted.filter((label) => label !== -100).length,
-  ) as Scalar;
+  const counted = wanted.filter((label) => label !== -100).length;
+  const mean = tf.div<Scalar>(tf.sum(weights ? tf.mul(losses, weights) : losses), counted);
+  return (output.auxiliary ?? []).reduce<Scalar>((sum, { hidden, weight }) => {
+    const { weight: matrix, bias } = output.outputLayer!;
+    const own = tf.sum(crossEntropy(linear(hidden, matrix, bias), wanted));
+    return tf.add(sum, tf.mul(own, weight / counted));
+  }, mean);
 }
 
 /** 1 for every row but the virtual ones, each of which predicts the next. */

@@ -6,7 +6,13 @@ import type { Site, SiteKind } from '../description/sites.js';
 import { tiedEmbeddings } from '../description/tied-embeddings.js';
 import { tiedOutputs } from '../description/tied-outputs.js';
 import type { AdapterSource } from '../method/adapter-file.js';
-import type { LookAhead, OwnedParameter, StepHook, StepMemory } from '../method/attach-context.js';
+import type {
+  Companion,
+  LookAhead,
+  OwnedParameter,
+  StepHook,
+  StepMemory,
+} from '../method/attach-context.js';
 import type { Attached } from '../method/attachment.js';
 import type { AdapterView, AttachedPart, MethodSpec } from '../method/peft-method.js';
 import { MODULES_TO_SAVE } from './modules-to-save.js';
@@ -26,6 +32,8 @@ export class Adapter implements AdapterView {
   readonly extraLosses: (() => Tensor)[] = [];
   /** What it keeps of the pass ahead of each pass, where it asks for one. */
   lookAhead: LookAhead | undefined;
+  /** The small model that runs before each pass, where it asks for one. */
+  companion: Companion | undefined;
   /** One for each part of `spec`, in its order. */
   readonly parts: AttachedPart[] = [];
   /** State that the sites of a method share, by name. */

@@ -95,6 +95,7 @@ export function createContext(
       if (memory) adapter.stepMemories.push(memory);
     },
     lookAhead: (read) => void (adapter.lookAhead ??= read),
+    companion: (companion) => void (adapter.companion ??= companion),
     extraLoss: (term) => void adapter.extraLosses.push(term),
     randomKey: key,
   };

@@ -130,6 +130,22 @@ export interface StepMemory {
  */
 export type LookAhead = (hidden: Tensor2D, call: AttachmentCall) => Tensor2D;
 
+/**
+ * A small model beside the base, of its architecture: its first blocks, and all that stands in front of
+ * them and behind the last, with other values.
+ */
+export interface Companion {
+  /** How many blocks it has. */
+  readonly blocks: number;
+  /** Its values by the names of the base's parameters; what is not among them is the base's own. */
+  readonly parameters: ReadonlyMap<string, { readonly value: Tensor }>;
+  /**
+   * What it would say itself counts in the loss of a language model: λ times the loss that the output
+   * layer, without scale and cap, makes of its last hidden state. 0: it does not.
+   */
+  readonly lossWeight: number;
+}
+
 /** What a method may ask for while it attaches. Core names, owns, saves and disposes all of it. */
 export interface AttachContext {
   readonly description: ModelDescription;
@@ -197,6 +213,12 @@ export interface AttachContext {
    * which `AttachmentCall.ahead` gives nothing. The first of an adapter's sites that asks counts.
    */
   lookAhead(read: LookAhead): void;
+  /**
+   * Runs a small model of the adapter's own on each batch before the pass that counts, without any
+   * adapters, on the tape: `AttachmentCall.ahead` gives its last hidden state `[N, D]`. It has rows of
+   * its own in a cache. The first of an adapter's sites that asks counts.
+   */
+  companion(companion: Companion): void;
   /** A random stream that names adapter, site and `purpose`. */
   randomKey(purpose: string): RandomKey;
 }

@@ -148,6 +148,8 @@ export interface StackStates {
 export interface StackAttachment {
   /** What runs beside the blocks, in front of the first of them, which reads `state` `[N, D]`. */
   begin(state: Tensor2D, call: StackCall): Tensor2D;
+  /** What block `block` reads in place of `states.state`. Default: that. */
+  enter?(block: number, states: StackStates, call: StackCall): Tensor2D;
   /** What goes on behind block `block` of the stack, 0 the first, which made `states.state`. */
   follow(block: number, states: StackStates, call: StackCall): StackStates;
 }
@@ -183,8 +185,8 @@ export interface AttachmentCall {
    */
   tasks(count: number): Int32Array;
   /**
-   * What the adapter kept of the pass ahead of this one (`AttachContext.lookAhead`); undefined in that
-   * pass itself.
+   * What the adapter kept of the pass ahead of this one (`AttachContext.lookAhead`), undefined in that
+   * pass itself; or what its companion made (`AttachContext.companion`).
    */
   ahead(): Tensor2D | undefined;
   /** Another adapter of the model, for one that combines several. @throws PEFT_ADAPTER_UNKNOWN */

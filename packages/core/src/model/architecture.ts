@@ -72,6 +72,11 @@ export interface ModelOutput {
   readonly outputLayer?: OutputLayer;
   /** What the routers of a mixture of experts add to the loss, where the config asks for it. */
   readonly routerLoss?: Scalar;
+  /**
+   * Hidden states `[N, D]` of small models beside it, rows as `hidden` has them, whose own loss counts
+   * so much in that of a language model; the output layer makes their logits without scale and cap.
+   */
+  readonly auxiliary?: readonly { readonly hidden: Tensor2D; readonly weight: number }[];
   /** `[B, D]`: output of the model's own pooler (BERT), or what a pooled head read. */
   readonly pooled?: Tensor2D;
   /** Last hidden state of the encoder, in an encoder-decoder. */

@@ -223,7 +223,7 @@ export function unmixableAt({ sites }: ModelDescription, adapter: Adapter): stri
         : [],
     ),
   );
-  if (adapter.lookAhead) return adapter.wrappedSites[0]?.path;
+  if (adapter.lookAhead ?? adapter.companion) return adapter.wrappedSites[0]?.path;
   return (
     [...adapter.attachments.values()]
       .flat()

@@ -317,7 +317,7 @@ export class ModelRun {
     };
     const isChosen = typeof checkpointing === 'boolean' ? checkpointing : checkpointing.has(index);
     return this.#stacks.through(index, read, (given, copy) => {
-      const keepsInputs = isChosen || (!copy && this.#stacks.isStill(read));
+      const keepsInputs = isChosen || (!copy && this.#stacks.isStill(given));
       const body = (...tensors: Tensor[]) => running(copy, tensors);
       return keepsInputs ? this.ahead.checkpoint(given, body) : tf.tidy(() => body(...given));
     });

@@ -74,6 +74,8 @@ export interface RunHost {
   baseWeight(name: string): FrozenWeight | Tensor;
   /** Whether a base weight lies here, and whole. */
   holds(name: string): boolean;
+  /** Values in the base's place train, so that no block is as frozen as what it reads. */
+  readonly trains?: boolean;
   /** The blocks that run here, where not all do. */
   readonly stage: Stage | undefined;
   /** Tables that outlive the run; the model disposes them. */

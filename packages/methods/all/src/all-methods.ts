@@ -31,7 +31,7 @@ import {
   pTuning,
 } from '@peft/prompt-tuning';
 import { reft } from '@peft/reft';
-import { controlnet, ladder } from '@peft/side';
+import { controlnet, ladder, shadow } from '@peft/side';
 import { frod, shira, supertuning } from '@peft/sparse';
 import { c3a, fourierft, waveft } from '@peft/spectral';
 import { trainableTokens } from '@peft/trainable-tokens';
@@ -98,5 +98,6 @@ export const allMethods: readonly NamedMethod[] = Object.freeze([
   reft,
   ladder,
   controlnet,
+  shadow,
   fullFineTuning,
 ]);

@@ -77,6 +77,7 @@ const LOOKING = [
   'adapter',
   'ladder',
   'controlnet',
+  'shadow',
 ];
 /** It needs two other adapters. */
 const WITHOUT = ['adapter-fusion'];

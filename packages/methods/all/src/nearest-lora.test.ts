@@ -29,7 +29,7 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 
 /** Methods that compute something else than a layer's own sum and product. */
 const APART =
-  /adapter|prefix|prompt|p-tuning|cartridge|cpt|lily|poly|reft|ladder|controlnet|houlsby|pfeiffer|parallel|compacter|invertible|mam|unipelt/;
+  /adapter|prefix|prompt|p-tuning|cartridge|cpt|lily|poly|reft|ladder|controlnet|shadow|houlsby|pfeiffer|parallel|compacter|invertible|mam|unipelt/;
 /** What leaves every matrix as it is, or has no bias to be merged into. */
 const VECTORS = ['beft', 'ln-tuning'];
 const REFUSALS = [

@@ -328,7 +328,7 @@ function lossAndGradients(
     gradients: new Map(
       trained.map(({ name, value: variable }) => [
         name,
-        grads[variable.name]!.dataSync<'float32'>().slice(),
+        grads[variable.name]?.dataSync<'float32'>().slice() ?? new Float32Array(variable.size),
       ]),
     ),
   };

@@ -13,7 +13,13 @@ import type { ModelBatch, ModelOutput } from '@peft/core';
 import type { TokenBatch, TokenLoss } from '@peft/data';
 import { PeftError } from '@peft/errors';
 import { IGNORED_LABEL } from '@peft/ops';
-import { firstRows, targetLoss, targetLosses, type Targets } from './language-model-loss.js';
+import {
+  besideOutput,
+  firstRows,
+  targetLoss,
+  targetLosses,
+  type Targets,
+} from './language-model-loss.js';
 import type { Task } from './task.js';
 
 /** A packed batch with a label per token: its own id, or −100. */
@@ -31,20 +37,28 @@ export function causalLanguageModel(): Task<CausalBatch, TokenLoss> {
     name: NAME,
     count: (batch) => labelled(batch).length,
     forward: (model, batch, options) => model.forward(batch, { ...options, logitRows: 'none' }),
-    loss: (output, batch) => withRouterLoss(output, batch),
+    loss: (output, batch) => wholeLoss(output, batch),
     predict: async (output, batch) =>
       perExample(await targetLosses(NAME, output, causalTargets(output, batch)), batch),
   });
 }
 
 /**
- * What the targets cost, and what the routers of a mixture of experts add to their mean, where the
- * config asks for it: the mean over the whole batch then has the routers' loss once.
+ * What the targets cost; what the routers of a mixture of experts add to their mean, where the config
+ * asks for it: the mean over the whole batch then has the routers' loss once; and what the targets cost
+ * small models beside this one, weighted.
  */
-function withRouterLoss(output: ModelOutput, batch: CausalBatch): Scalar {
+function wholeLoss(output: ModelOutput, batch: CausalBatch): Scalar {
   const targets = causalTargets(output, batch);
   const loss = targetLoss(NAME, output, targets);
-  return output.routerLoss ? tf.add(loss, tf.mul(output.routerLoss, targets.rows.length)) : loss;
+  const routed = output.routerLoss
+    ? tf.add<Scalar>(loss, tf.mul(output.routerLoss, targets.rows.length))
+    : loss;
+  return (output.auxiliary ?? []).reduce<Scalar>(
+    (sum, { hidden, weight }) =>
+      tf.add(sum, tf.mul(targetLoss(NAME, besideOutput(output, hidden), targets), weight)),
+    routed,
+  );
 }
 
 /** Tokens that have something in front of them and count. */

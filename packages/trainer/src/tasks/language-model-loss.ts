@@ -93,6 +93,21 @@ export function tokenLosses(
   };
 }
 
+/**
+ * What a small model beside another says of its last hidden state by the other's output layer, as it is
+ * without scale and cap.
+ * @throws PEFT_TASK_HEAD where an adapter stands on that layer
+ */
+export function besideOutput({ outputLayer, offsets }: ModelOutput, hidden: Tensor2D): ModelOutput {
+  if (!outputLayer)
+    throw new PeftError(
+      'PEFT_TASK_HEAD',
+      'an adapter on the output layer does not go with the loss of a model beside this one.',
+      { hint: 'set auxiliaryLossWeight to 0, or leave the output layer out of the targets' },
+    );
+  return { hidden, offsets, outputLayer: { ...outputLayer, scale: 1, softCap: 0 } };
+}
+
 /** 0, from a model that has nothing to answer for. `[1]` */
 export const noLoss = (hidden: Tensor2D): Tensor1D =>
   tf.mul(tf.reshape(tf.sum(hidden), [1]), 0) as Tensor1D;

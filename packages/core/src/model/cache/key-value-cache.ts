@@ -19,6 +19,7 @@ export class KeyValueCache {
   readonly #past = new Map<string, CachedRows>();
   readonly #memory = new Map<string, KeyValues>();
   readonly #pinned = new Map<string, string>();
+  readonly #beside = new Map<string, KeyValueCache>();
   /** Which of the first run's sequences each one goes on from. */
   #origins: Int32Array | undefined;
 
@@ -26,6 +27,16 @@ export class KeyValueCache {
   get lengths(): Int32Array | undefined {
     const [first] = this.#past.values();
     return first?.lengths;
+  }
+
+  /**
+   * The cache of a small model that runs on the same tokens: it goes where this one goes.
+   * @param name of the model
+   */
+  beside(name: string): KeyValueCache {
+    const found = this.#beside.get(name) ?? new KeyValueCache();
+    this.#beside.set(name, found);
+    return found;
   }
 
   /** Whether an attention's rows are in it. */
@@ -38,7 +49,8 @@ export class KeyValueCache {
     const memory = [...this.#memory.values()];
     return (
       memory.reduce((sum, { keys, values }) => sum + 4 * (keys.size + values.size), 0) +
-      [...this.#past.values()].reduce((sum, rows) => sum + rows.byteLength, 0)
+      [...this.#past.values()].reduce((sum, rows) => sum + rows.byteLength, 0) +
+      [...this.#beside.values()].reduce((sum, cache) => sum + cache.byteLength, 0)
     );
   }
 
@@ -87,6 +99,7 @@ export class KeyValueCache {
 
   /** Keeps these sequences in this order; one may repeat (beams). */
   select(sequences: Int32Array): void {
+    for (const cache of this.#beside.values()) cache.select(sequences);
     const origins = this.#origins;
     if (!origins || sequences.every((b, i) => b === i && sequences.length === origins.length))
       return;
@@ -102,13 +115,14 @@ export class KeyValueCache {
   fits(other: KeyValueCache): boolean {
     return (
       this.#pinned.size === other.#pinned.size &&
-      [...this.#pinned].every(([name, value]) => other.#pinned.get(name) === value)
+      [...this.#pinned].every(([name, value]) => other.#pinned.get(name) === value) &&
+      [...this.#beside].every(([name, cache]) => cache.fits(other.beside(name)))
     );
   }
 
   /** Whether rows depend on more than their tokens, so that sequences of one cache influence one another. */
   get isPinned(): boolean {
-    return this.#pinned.size > 0;
+    return this.#pinned.size > 0 || [...this.#beside.values()].some(({ isPinned }) => isPinned);
   }
 
   /**
@@ -120,6 +134,7 @@ export class KeyValueCache {
       throw new PeftError('PEFT_CACHE_STALE', 'the keys of the two caches were made otherwise.', {
         hint: 'go on with each cache in a batch of its own',
       });
+    for (const [name, cache] of other.#beside) this.beside(name).append(cache);
     for (const [path, rows] of other.#past) {
       const own = this.#past.get(path);
       if (own) own.append(rows);
@@ -134,6 +149,8 @@ export class KeyValueCache {
   }
 
   dispose(): void {
+    for (const cache of this.#beside.values()) cache.dispose();
+    this.#beside.clear();
     for (const rows of this.#past.values()) rows.dispose();
     for (const { keys, values } of this.#memory.values()) tf.dispose([keys, values]);
     this.#past.clear();

@@ -4,18 +4,11 @@ import { PeftError } from '@peft/errors';
 import { differentiable } from '@peft/ops';
 import { looksAtSequences } from '../../adapter/attachment-call.js';
 import type { Adapter } from '../../adapter/adapter.js';
-import type { Architecture, ModelBatch, ModelOutput } from '../architecture.js';
+import type { ModelBatch, ModelOutput } from '../architecture.js';
 import { ModelRun } from '../model-run.js';
-import { forwardPooled, isDecoder } from '../pooled-head.js';
-import type { RunHost, RunOptions } from '../run-options.js';
-import { sharedStartOf } from '../shared-start.js';
-
-/** A model as a pass sees it. */
-export interface PassModel {
-  readonly architecture: Architecture<unknown>;
-  readonly config: unknown;
-  readonly host: RunHost;
-}
+import { besideIt } from './companion-pass.js';
+import { passThrough, type PassModel } from './pass-through.js';
+import type { RunOptions } from '../run-options.js';
 
 /**
  * Runs a model on a packed batch.
@@ -24,23 +17,13 @@ export interface PassModel {
  */
 export function forwardPass(model: PassModel, batch: ModelBatch, options: RunOptions): ModelOutput {
   const run = new ModelRun(model.host, options);
-  run.ahead.keep(lookedAhead(model, run, batch));
-  return passThrough(model, run, batch);
-}
-
-function passThrough(
-  { architecture, config, host: { description } }: PassModel,
-  run: ModelRun,
-  batch: ModelBatch,
-): ModelOutput {
-  run.layouts.useTokens(batch);
-  if (batch.padding) run.layouts.usePadding(batch.padding, batch.offsets);
-  run.layouts.useShared(sharedStartOf(batch, description, run.options));
-  if (batch.decoder) run.layouts.use(batch.decoder.offsets);
-  const { head } = description;
-  if (head.kind === 'pooled-linear') return forwardPooled(architecture, run, config, batch, head);
-  const output = architecture.forward(run, config, batch);
-  return { ...output, isCausal: isDecoder(description) };
+  const beside = besideIt(model, run, batch);
+  run.ahead.keep(new Map([...beside, ...lookedAhead(model, run, batch, beside)]));
+  const output = passThrough(model, run, batch);
+  const auxiliary = [...beside].flatMap(([{ companion }, hidden]) =>
+    companion!.lossWeight > 0 ? [{ hidden, weight: companion!.lossWeight }] : [],
+  );
+  return auxiliary.length > 0 ? { ...output, auxiliary } : output;
 }
 
 /** What each adapter keeps of the pass ahead; none is made where no adapter asks. */
@@ -48,6 +31,7 @@ function lookedAhead(
   model: PassModel,
   run: ModelRun,
   batch: ModelBatch,
+  beside: ReadonlyMap<Adapter, Tensor2D>,
 ): ReadonlyMap<Adapter, Tensor2D> {
   const { host, options } = run;
   const readers = options.assignment ? [] : host.active.filter(({ lookAhead }) => lookAhead);
@@ -69,7 +53,11 @@ function lookedAhead(
   };
   const hidden = differentiable<never, Tensor2D>(
     {},
-    () => passThrough(model, new ModelRun(host, ahead), batch).hidden,
+    () => {
+      const first = new ModelRun(host, ahead);
+      first.ahead.keep(beside);
+      return passThrough(model, first, batch).hidden;
+    },
     () => ({}),
   );
   return new Map(

@@ -42,7 +42,7 @@ export class StackPasses {
    */
   isStill(inputs: readonly Tensor2D[]): boolean {
     const { scope, isMixed } = this.#run;
-    if (isMixed || !inputs.every(isFrozenTensor)) return false;
+    if (isMixed || this.#run.host.trains || !inputs.every(isFrozenTensor)) return false;
     return (this.#leavesBlocks ??= scope.adapters.every(leavesBlocks));
   }
 
@@ -74,7 +74,11 @@ export class StackPasses {
       this.#beside = attached.map(({ attachment }, i) =>
         tf.tidy(() => attachment.begin(inputs[0]!, calls[i]!)),
       );
-    const made = run(inputs);
+    const entering = attached.reduce((state, { attachment }, i) => {
+      const states: StackStates = { state, beside: this.#beside[i]! };
+      return attachment.enter ? tf.tidy(() => attachment.enter!(block, states, calls[i]!)) : state;
+    }, inputs[0]!);
+    const made = run([entering, ...inputs.slice(1)]);
     const columns = made.shape[1] - site.size;
     let state = stateOf(made, site);
     this.#beside = attached.map(({ attachment }, i) => {
