@@ -17,15 +17,8 @@ import {
   type ClassificationBatch,
   type TrainRequest,
 } from '../src/index.js';
-import {
-  copyOf,
-  distance,
-  REFUSED,
-  stageModel,
-  stageOf,
-  STAGE_CONFIGS,
-  texts,
-} from './stage-models.js';
+import { copyOf, REFUSED, stageModel, stageOf, STAGE_CONFIGS, texts } from './stage-models.js';
+import { distance, withoutKeyBiases } from './adapter-distance.js';
 import {
   adapterBytes,
   tinyData,
@@ -39,15 +32,6 @@ import {
 const THREE = ['llama', 'deberta-v2'];
 /** Blocks read trained parameters of other stages. */
 const SHARING = ['mpnet', 'deberta-v2'];
-
-/**
- * A bias of keys adds the same to all scores of a row: its gradient is rounding alone, of which AdamW
- * makes whole steps.
- */
-const withoutKeyBiases = (bytes: Readonly<Record<string, string>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(bytes).filter(([name]) => !/\bk(ey)?(_proj)?\.bias$/.test(name)),
-  );
 
 const dora = (): MethodSpec => lora({ rank: 2, dora: true, targets: 'all-linear' });
 const tables = (): MethodSpec =>

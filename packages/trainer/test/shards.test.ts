@@ -24,7 +24,8 @@ import {
   type ClassificationBatch,
   type TrainRequest,
 } from '../src/index.js';
-import { copyOf, distance, REFUSED, stageModel, STAGE_CONFIGS, texts } from './stage-models.js';
+import { distance } from './adapter-distance.js';
+import { copyOf, REFUSED, stageModel, STAGE_CONFIGS, texts } from './stage-models.js';
 import {
   adapterBytes,
   tinyData,

@@ -11,7 +11,6 @@ import {
   type Stage,
 } from '@peft/core';
 import { architectures } from '@peft/models';
-import { expect } from 'vitest';
 import {
   memoryCheckpointStore,
   type CausalBatch,
@@ -155,16 +154,4 @@ export async function copyOf(store: CheckpointStore): Promise<CheckpointStore> {
     opened.close();
   }
   return copy;
-}
-
-const floats = (hex: string): Float32Array =>
-  new Float32Array(new Uint8Array(Buffer.from(hex, 'hex')).buffer);
-
-/** The largest difference of two adapters' values. */
-export function distance(a: Record<string, string>, b: Record<string, string>): number {
-  expect(Object.keys(a)).toEqual(Object.keys(b));
-  return Object.keys(a).reduce((most, name) => {
-    const [left, right] = [floats(a[name]!), floats(b[name]!)];
-    return left.reduce((far, value, i) => Math.max(far, Math.abs(value - right[i]!)), most);
-  }, 0);
 }
