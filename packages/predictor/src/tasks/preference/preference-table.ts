@@ -81,12 +81,10 @@ export function warnOfTurns(
     const { prompt, tools: callable } = row;
     const answers = 'chosen' in row ? [row.chosen, row.rejected] : [row.completion];
     return isTurns(prompt)
-      ? answers
-          .filter(isTurns)
-          .map((answer) => ({
-            messages: [...prompt, ...answer],
-            ...(callable && { tools: callable }),
-          }))
+      ? answers.filter(isTurns).map((answer) => ({
+          messages: [...prompt, ...answer],
+          ...(callable && { tools: callable }),
+        }))
       : [];
   });
   if (conversations.length > 0)
