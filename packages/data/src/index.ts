@@ -84,6 +84,7 @@ export {
 export { CHAT_TEMPLATES, chatTemplateSource } from './chat/named-templates.js';
 export {
   instructionConversation,
+  KNOWN_ROLES,
   readConversation,
   spellsConversation,
   readTools,

@@ -70,6 +70,7 @@ const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   adalora: { totalSteps: 100 },
   compacter: { phmDim: 2 },
   'compacter++': { phmDim: 2 },
+  xlora: { adapters: [{ rank: 2 }, { rank: 3 }], trainableAdapters: true },
 };
 /** Tokens of the words that every task's rows have, whatever the family cuts them into. */
 const wordIds = (family: string): readonly number[] => [
@@ -111,7 +112,10 @@ const ALL: readonly Combination[] = FAMILIES.flatMap((family) =>
       .map((method) => ({ family, task, method })),
   ),
 );
-/** Those that once were saved and could not be loaded, and every 200th beside them. */
+/**
+ * Those that once were saved and could not be loaded, methods that run beside or ahead of a model, and
+ * every 397th beside them.
+ */
 const SAMPLE: readonly Combination[] = [
   { family: 'distilbert', task: 'classification', method: 'lora' },
   { family: 'llama', task: 'classification', method: 'ia3_bias' },
@@ -122,6 +126,15 @@ const SAMPLE: readonly Combination[] = [
   { family: 'llama', task: 'multi-label-classification', method: 'ia3_bias' },
   { family: 'bert', task: 'multi-label-classification', method: 'lora' },
   { family: 'distilbert', task: 'ranking', method: 'ia3_bias' },
+  { family: 'bert', task: 'classification', method: 'xlora' },
+  { family: 'llama', task: 'causal-lm', method: 'xlora' },
+  { family: 'bert', task: 'classification', method: 'ladder' },
+  { family: 'qwen3', task: 'causal-lm', method: 'ladder' },
+  { family: 't5', task: 'seq2seq', method: 'ladder' },
+  { family: 'bert', task: 'classification', method: 'controlnet' },
+  { family: 'llama', task: 'causal-lm', method: 'controlnet' },
+  { family: 'llama', task: 'causal-lm', method: 'shadow' },
+  { family: 'llama', task: 'embeddings', method: 'shadow' },
   ...ALL.filter((_, i) => i % 397 === 5),
 ];
 

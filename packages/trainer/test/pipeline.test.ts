@@ -4,6 +4,7 @@ import { bitfit } from '@peft/bitfit';
 import { combineMethods, type Collective, type HeadOptions, type MethodSpec } from '@peft/core';
 import { lora } from '@peft/lora';
 import { methodNamed } from '@peft/methods';
+import { adamw } from '@peft/optim';
 import { prefixTuning, promptTuning } from '@peft/prompt-tuning';
 import { actAsDevice } from '@peft/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -18,7 +19,7 @@ import {
   type TrainRequest,
 } from '../src/index.js';
 import { copyOf, REFUSED, stageModel, stageOf, STAGE_CONFIGS, texts } from './stage-models.js';
-import { distance, withoutKeyBiases } from './adapter-distance.js';
+import { distance } from './adapter-distance.js';
 import {
   adapterBytes,
   tinyData,
@@ -90,19 +91,19 @@ describe('stages end with the bytes of one rank', () => {
   it.each(Object.keys(STAGE_CONFIGS).filter((family) => !REFUSED.includes(family)))(
     '%s, with LoRA, its dropout and biases',
     async (family) => {
-      const alone = await onStages(1, { family })();
+      // of a gradient that is rounding alone, as biases of keys have it, AdamW makes whole steps
+      const changes = SHARING.includes(family) ? { optimizer: adamw({ epsilon: 1e-4 }) } : {};
+      const alone = await onStages(1, { family, changes })();
       for (const stages of THREE.includes(family) ? [2, 3] : [2])
         for (const { bytes, result, heldBytes } of await runLocalRanks(
           stages,
-          onStages(stages, { family }),
+          onStages(stages, { family, changes }),
         )) {
           expect(result.step).toBe(4);
           expect(heldBytes).toBeLessThan(alone.heldBytes);
           // their blocks share the norm or the table of relative positions
           if (SHARING.includes(family))
-            expect(
-              distance(withoutKeyBiases(bytes), withoutKeyBiases(alone.bytes)),
-            ).toBeLessThanOrEqual(1e-5);
+            expect(distance(bytes, alone.bytes)).toBeLessThanOrEqual(1e-5);
           else {
             expect(bytes).toEqual(alone.bytes);
             expect(result.loss).toBe(alone.result.loss);

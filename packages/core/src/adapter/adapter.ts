@@ -30,6 +30,8 @@ export class Adapter implements AdapterView {
   readonly stepMemories: StepMemory[] = [];
   /** Each added to the loss of a step. */
   readonly extraLosses: (() => Tensor)[] = [];
+  /** The method that asked for one of the next two. */
+  aheadFor: string | undefined;
   /** What it keeps of the pass ahead of each pass, where it asks for one. */
   lookAhead: LookAhead | undefined;
   /** The small model that runs before each pass, where it asks for one. */

@@ -94,9 +94,26 @@ export function createContext(
       adapter.stepHooks.push(hook);
       if (memory) adapter.stepMemories.push(memory);
     },
-    lookAhead: (read) => void (adapter.lookAhead ??= read),
-    companion: (companion) => void (adapter.companion ??= companion),
+    lookAhead: (read) => askAhead(adapter, method, { lookAhead: read }),
+    companion: (companion) => askAhead(adapter, method, { companion }),
     extraLoss: (term) => void adapter.extraLosses.push(term),
     randomKey: key,
   };
+}
+
+/** @throws PEFT_METHOD_UNSUPPORTED where another method of the adapter asked before */
+function askAhead(
+  adapter: Adapter,
+  method: string,
+  asked: Partial<Pick<Adapter, 'lookAhead' | 'companion'>>,
+): void {
+  adapter.aheadFor ??= method;
+  if (adapter.aheadFor !== method)
+    throw new PeftError(
+      'PEFT_METHOD_UNSUPPORTED',
+      `${adapter.aheadFor} and ${method} both run something ahead of each pass, which an adapter has once.`,
+      { hint: 'give each an adapter of its own' },
+    );
+  adapter.lookAhead ??= asked.lookAhead;
+  adapter.companion ??= asked.companion;
 }

@@ -14,7 +14,14 @@ export interface Conversation {
 }
 
 /** The roles that templates know. */
-const KNOWN_ROLES = ['system', 'developer', 'user', 'assistant', 'tool', 'ipython'];
+export const KNOWN_ROLES: readonly string[] = [
+  'system',
+  'developer',
+  'user',
+  'assistant',
+  'tool',
+  'ipython',
+];
 /** Names of roles in data sets, and what templates call them. */
 const ROLES: Readonly<Record<string, string>> = {
   human: 'user',
@@ -39,8 +46,8 @@ const WITHOUT_CONTENT = ['tool_calls', 'reasoning_content', 'thinking'];
  * The messages of a cell: a list, or JSON or Python's text of one. Roles of ShareGPT get the names
  * that templates know, in small letters; a null content stays (an assistant that calls tools says
  * nothing); a content of parts becomes the text of its parts; other fields that are null, as Parquet
- * fills them in, go; OpenAI's `function_call` becomes one of `tool_calls`. `weight` of 0 (OpenAI's) or `train: false` becomes `weight: 0`: such a turn of
- * the assistant is not learnt.
+ * fills them in, go; OpenAI's `function_call` becomes one of `tool_calls`. `weight` of 0 (OpenAI's) or
+ * `train: false` becomes `weight: 0`: such a turn of the assistant is not learnt.
  *
  * @param place names the row in messages.
  * @throws PEFT_DATA_INVALID naming row and turn

@@ -4,29 +4,12 @@ import { PeftError } from '@peft/errors';
 import type { Engine } from '@peft/ops';
 import { tinyModels, usePortableEngine } from '@peft/testing';
 import { expect, test } from 'vitest';
+import { TINY_OPTIONS } from '../test/tiny-options.js';
 import { methodNamed, methodNames } from './method-named.js';
 
 let engine: Engine;
 usePortableEngine((made) => (engine = made));
 
-/** Options without which a method does not fit models of 12 features and 16 positions. */
-const OPTIONS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  adalora: { totalSteps: 10 },
-  vblora: { vectors: 300, vectorLength: 3 },
-  adamss: { rank: 4, subspaces: 2 },
-  miss: { rank: 6 },
-  fourierft: { frequencies: 20 },
-  waveft: { frequencies: 20 },
-  c3a: { blockSize: 3 },
-  compacter: { reductionFactor: 3 },
-  'compacter++': { reductionFactor: 3 },
-  road: { groupSize: 6 },
-  psoft: { rank: 4 },
-  shira: { rank: 2 },
-  supertuning: { sparsity: 0.9 },
-  'trainable-tokens': { tokenIndices: [6, 8, 13, 15] },
-  xlora: { adapters: [{ rank: 2 }, { rank: 3 }] },
-};
 const VARIANTS: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
   ...(['pissa', 'pissa_niter_4', 'olora', 'loftq', 'mica', 'orthogonal'] as const).map(
     (init) => ['lora', { rank: 4, init }] as const,
@@ -36,7 +19,7 @@ const VARIANTS: readonly (readonly [string, Readonly<Record<string, unknown>>])[
   ['supertuning', { sparsity: 0.9, saveIndices: false }],
 ];
 const cases = [
-  ...methodNames().map((name) => [name, OPTIONS[name] ?? {}] as const),
+  ...methodNames().map((name) => [name, TINY_OPTIONS[name] ?? {}] as const),
   ...VARIANTS,
 ] as const;
 /** What it computes from the values is no parameter: which outputs are a cluster. */

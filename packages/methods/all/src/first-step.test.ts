@@ -66,7 +66,7 @@ const OPTIONS: Readonly<Record<string, readonly object[]>> = {
   road: [{ groupSize: 4 }],
   shira: [{ rank: 2 }],
   supertuning: [{ sparsity: 0.8 }],
-  xlora: [{ adapters: [{ rank: 2 }, { rank: 3 }] }],
+  xlora: [{ adapters: [{ rank: 2 }, { rank: 3 }], trainableAdapters: true }],
 };
 const LOOKING = [
   'lora',

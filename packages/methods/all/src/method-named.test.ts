@@ -19,7 +19,7 @@ const REQUIRED: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   adalora: { totalSteps: 100 },
   'adapter-fusion': { adapters: ['a', 'b'] },
   'trainable-tokens': { tokenIndices: [1] },
-  xlora: { adapters: [{ rank: 2 }] },
+  xlora: { adapters: [{ rank: 2 }], trainableAdapters: true },
 };
 const description = describeModel(bert, bert.parseConfig(config), {
   kind: 'sequence-classification',

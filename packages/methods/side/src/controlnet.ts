@@ -12,7 +12,6 @@
 import {
   definePeftMethod,
   optionTable,
-  stackSites,
   zeros,
   type AttachContext,
   type BlockCopy,
@@ -20,6 +19,7 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { add, linear } from '@peft/ops';
+import { lastStack } from './last-stack.js';
 
 /** Options of a side branch. */
 export interface ControlNetConfig {
@@ -51,11 +51,7 @@ export const controlnet = definePeftMethod({
   },
   options,
   parseConfig,
-  defaultTargets: (description) => ({
-    targets: stackSites(description)
-      .slice(-1)
-      .map(({ path }) => path),
-  }),
+  defaultTargets: lastStack,
 
   attach: {
     stack(site, { blocks = Math.ceil(site.blocks / 2) }, context) {

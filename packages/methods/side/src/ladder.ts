@@ -22,7 +22,6 @@ import {
   kaimingUniform,
   ones,
   optionTable,
-  stackSites,
   zeros,
   type AttachContext,
   type Initializer,
@@ -31,6 +30,7 @@ import {
 } from '@peft/core';
 import { check, PeftError, show } from '@peft/errors';
 import { activate, add, layerNorm, linear } from '@peft/ops';
+import { lastStack } from './last-stack.js';
 
 /** Options of a ladder. */
 export interface LadderConfig {
@@ -76,11 +76,7 @@ export const ladder = definePeftMethod({
   },
   options,
   parseConfig,
-  defaultTargets: (description) => ({
-    targets: stackSites(description)
-      .slice(-1)
-      .map(({ path }) => path),
-  }),
+  defaultTargets: lastStack,
 
   attach: {
     stack(site, { reductionFactor, blocks, residual, dropout }, context) {

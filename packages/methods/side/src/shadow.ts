@@ -17,7 +17,6 @@ import type { Tensor2D } from '@tensorflow/tfjs';
 import {
   definePeftMethod,
   kaimingUniform,
-  stackSites,
   uniform,
   zeros,
   type AttachContext,
@@ -25,6 +24,7 @@ import {
 } from '@peft/core';
 import { PeftError } from '@peft/errors';
 import { activate, add, linear } from '@peft/ops';
+import { lastStack } from './last-stack.js';
 import { blocksOf, fromPeftConfig, options, parseConfig, toPeftConfig } from './shadow-config.js';
 import type { ShadowConfig } from './shadow-config.js';
 import { shadowParameters } from './shadow-network.js';
@@ -48,11 +48,7 @@ export const shadow = definePeftMethod({
   parseConfig,
   toPeftConfig,
   fromPeftConfig,
-  defaultTargets: (description) => ({
-    targets: stackSites(description)
-      .slice(-1)
-      .map(({ path }) => path),
-  }),
+  defaultTargets: lastStack,
 
   attach: {
     stack(site, config, context) {

@@ -48,6 +48,7 @@ function lookedAhead(
     ...options,
     hiddenStates: false,
     checkpointing: false,
+    headRowsOnly: false,
     logitRows: 'none',
     randomParts: [...(options.randomParts ?? [0]), 'ahead'],
   };

@@ -6,8 +6,8 @@ import type { LoraConfig } from '../lora-config.js';
 /** Options of X-LoRA. */
 export interface XloraConfig {
   /**
-   * The LoRA adapters: folders as PEFT lays them out, or options of new ones, which are there to be
-   * trained along.
+   * The LoRA adapters: folders as PEFT lays them out, or options of new ones, which train along
+   * (`trainableAdapters`).
    */
   readonly adapters: readonly (string | (Partial<LoraConfig> & CommonConfig))[];
   /** Where relative folders begin, and where a folder of an adapter's number counts first. */
@@ -53,7 +53,7 @@ const table = optionTable<Omit<XloraConfig, 'folder'>>(
     aheadWeight: { default: 0, is: 'finite', peft: 'scaling_pass_value' },
     strength: { default: 1, is: 'finite', peft: 'global_scaling_weight' },
   },
-  { refuse: refuseTooMany },
+  { refuse: refuseContradictions },
 );
 
 /** Its options for documentation. */
@@ -123,7 +123,19 @@ function areAdapters(owner: string, field: string, value: unknown): void {
   );
 }
 
-function refuseTooMany({ adapters, topK }: XloraConfig): void {
+/** Starts of LoRA with B = 0. */
+const ZERO_STARTS: readonly unknown[] = [undefined, 'default', 'gaussian'];
+
+function refuseContradictions({ adapters, topK, trainableAdapters }: XloraConfig): void {
+  const idle = adapters.findIndex(
+    (given) => typeof given !== 'string' && ZERO_STARTS.includes(given.init),
+  );
+  if (idle >= 0 && !trainableAdapters)
+    throw new PeftError(
+      'PEFT_CONFIG_INVALID',
+      `${OWNER}: adapter ${idle} is new and changes nothing, and the adapters do not train.`,
+      { hint: 'set trainableAdapters, or name the folders of adapters that were trained' },
+    );
   if (topK === undefined || topK <= adapters.length) return;
   throw new PeftError(
     'PEFT_CONFIG_INVALID',

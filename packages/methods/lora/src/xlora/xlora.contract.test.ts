@@ -45,6 +45,7 @@ const FORMS: readonly MethodCase<'xlora'>[] = [
 describePeftMethod(xlora, FORMS, {
   badOptions: [
     { options: {}, message: 'adapters must be a list of folders of LoRA adapters' },
+    { options: { adapters: [random, {}] }, message: 'adapter 1 is new and changes nothing' },
     { options: { adapters: [random], topK: 2 }, message: 'topK is 2, and there are 1 adapters' },
   ],
 });

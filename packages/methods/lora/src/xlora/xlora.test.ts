@@ -100,7 +100,12 @@ describe('X-LoRA', () => {
     const [name] = store.names();
     store.close();
     await writeSafetensors(join(path, '0', 'adapter_model.safetensors'), [
-      { name: name!.replace('base_model.', 'base_model.lora_model.'), dtype: 'F32', shape: [1], data: new Float32Array(1) }, // prettier-ignore
+      {
+        name: name!.replace('base_model.', 'base_model.lora_model.'),
+        dtype: 'F32',
+        shape: [1],
+        data: new Float32Array(1),
+      },
     ]);
     const file = join(path, 'adapter_config.json');
     const config = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
@@ -130,7 +135,7 @@ describe('X-LoRA', () => {
       expect.objectContaining({ code: 'PEFT_STAGE_UNSUPPORTED' }),
     );
     const other = encoderDecoder!.open(engine);
-    expect(() => other.addAdapter('a', xlora({ adapters: [{ rank: 2 }] }))).toThrow(
+    expect(() => other.addAdapter('a', xlora({ adapters: [{ rank: 2, init: 'random' }] }))).toThrow(
       expect.objectContaining({ code: 'PEFT_METHOD_UNSUPPORTED' }),
     );
     other.dispose();

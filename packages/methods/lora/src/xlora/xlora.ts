@@ -51,7 +51,7 @@ declare module '@peft/core' {
 export const xlora = definePeftMethod({
   name: 'xlora',
   peftType: 'XLORA',
-  exampleOptions: { adapters: [{ rank: 8 }, { rank: 8 }] },
+  exampleOptions: { adapters: [{ rank: 8 }, { rank: 8 }], trainableAdapters: true },
   formula:
     'y = base(x) + g·Σₑ cₑ·sₑ·Bₑ·Aₑ·x over LoRA adapters e, c = softmax(classifier(h)/T), h of a pass ahead',
   paper: {
@@ -145,7 +145,7 @@ function sharesFor(path: string, config: XloraConfig, context: AttachContext): S
   const layer = context.sites.findIndex((site) => site.path === path);
   const count = config.adapters.length;
   const classify = context.shared('xlora classifier', () => classifierOf(config, context));
-  context.lookAhead((hidden, call) => classify(hidden, call));
+  context.lookAhead((hidden, call) => chosen(classify(hidden, call), config));
   let { strength } = config;
   return {
     of(call, number, rows) {
@@ -157,9 +157,8 @@ function sharesFor(path: string, config: XloraConfig, context: AttachContext): S
           `${path}: xlora weighs the ${ahead.shape[0]} tokens of a batch, and was given ${rows} rows.`,
           { hint: 'leave what follows the tokens (a pooler, a head) out of the targets' },
         );
-      const first = config.layerwise ? layer * count : 0;
-      const own = chosen(tf.slice(ahead, [0, first], [-1, count]), config);
-      return tf.mul<Tensor2D>(tf.slice(own, [0, number], [-1, 1]), strength);
+      const column = (config.layerwise ? layer * count : 0) + number;
+      return tf.mul<Tensor2D>(tf.slice(ahead, [0, column], [-1, 1]), strength);
     },
     rescale: (factor) => void (strength *= factor),
   };
@@ -172,10 +171,14 @@ function shareAhead({ aheadWeight, topK, topKSoftmax, adapters }: XloraConfig, n
   return topKSoftmax ? 1 / count : aheadWeight;
 }
 
-/** Weights `[N, E]` without all but the k largest, and their softmax; which they are has no gradient. */
-function chosen(weights: Tensor2D, { topK, topKSoftmax, adapters }: XloraConfig): Tensor2D {
-  if (topK === undefined && !topKSoftmax) return weights;
+/**
+ * Weights `[N, E]`, or `[N, L·E]` of L layers, without all but the k largest of each layer, and their
+ * softmax; which they are has no gradient.
+ */
+function chosen(all: Tensor2D, { topK, topKSoftmax, adapters }: XloraConfig): Tensor2D {
+  if (topK === undefined && !topKSoftmax) return all;
   const count = adapters.length;
+  const weights = tf.reshape(all, [-1, count]) as Tensor2D;
   const kept = differentiable<never, Tensor2D>(
     {},
     () =>
@@ -189,7 +192,8 @@ function chosen(weights: Tensor2D, { topK, topKSoftmax, adapters }: XloraConfig)
       }),
     () => ({}),
   );
-  if (!topKSoftmax) return tf.mul(weights, kept);
+  if (!topKSoftmax) return tf.reshape(tf.mul(weights, kept), all.shape);
   const others = tf.mul(tf.sub(1, kept), -1e30);
-  return tf.mul(tf.softmax(tf.add<Tensor2D>(weights, others)), kept);
+  const shares = tf.softmax(tf.add<Tensor2D>(weights, others));
+  return tf.reshape(tf.mul(shares, kept), all.shape);
 }

@@ -1,5 +1,11 @@
 /** What a chat template makes of conversations otherwise than their writer may think. */
-import { turnEndText, type ChatMessage, type ChatTemplate, type Conversation } from '@peft/data';
+import {
+  KNOWN_ROLES,
+  turnEndText,
+  type ChatMessage,
+  type ChatTemplate,
+  type Conversation,
+} from '@peft/data';
 import { show } from '@peft/errors';
 import type { ColumnRoles } from '../column-roles.js';
 import type { DataTools } from '../predictor-task.js';
@@ -8,9 +14,6 @@ import type { DataTools } from '../predictor-task.js';
 const TRIED = 3;
 /** Keys that the template reads otherwise, or that only link a tool's answer to its call. */
 const READ_ELSEWHERE = ['role', 'content', 'weight', 'tool_call_id'];
-const LEARNT_ROLE = 'assistant';
-/** Roles that templates know beside the assistant's. */
-const OTHER_ROLES = ['system', 'developer', 'user', 'tool', 'function', 'ipython'];
 
 /** Warns of a template's gaps: tools, keys of messages, roles, and a turn's end that is no token. */
 export function warnOfTemplate(
@@ -38,7 +41,7 @@ export function warnOfTemplate(
     warn({
       code: 'PEFT_CHAT_ROLE_UNKNOWN',
       message: `turns of ${roles.map(show).join(', ')} are written as the chat template does, and never learnt.`,
-      hint: 'the roles are system, user, assistant and tool; what is learnt is the assistant’s',
+      hint: 'the roles are system, user, assistant and tool; what is learnt is of the assistant',
     });
   const marker = turnEndText(template, tokenizer);
   if (marker !== undefined)
@@ -95,9 +98,7 @@ function isWritten(
 const unknownRoles = (conversations: readonly Conversation[]): string[] => [
   ...new Set(
     conversations.flatMap(({ messages }) =>
-      messages
-        .map(({ role }) => role)
-        .filter((role) => role !== LEARNT_ROLE && !OTHER_ROLES.includes(role)),
+      messages.map(({ role }) => role).filter((role) => !KNOWN_ROLES.includes(role)),
     ),
   ),
 ];
