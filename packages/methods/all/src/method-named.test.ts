@@ -1,5 +1,5 @@
-import { attachAdapter, describeModel } from '@peft/core';
-import { bert } from '@peft/models';
+import { attachAdapter, combineMethods, describeModel } from '@peft/core';
+import { bert, llama } from '@peft/models';
 import { describe, expect, it } from 'vitest';
 import type { NamedMethod } from './all-methods.js';
 import { AUTOGLUON_METHODS } from './autogluon-methods.js';
@@ -74,4 +74,18 @@ describe('methodNamed', () => {
   it("has all of AutoGluon's values", () => {
     expect(methodNames()).toEqual(expect.arrayContaining([...AUTOGLUON_METHODS]));
   });
+});
+
+it('two methods that run something ahead of each pass do not share an adapter', () => {
+  const decoder = describeModel(llama, llama.parseConfig({ ...config, model_type: 'llama' }), {
+    kind: 'causal-lm',
+  });
+  const both = combineMethods(
+    'both',
+    methodNamed('xlora', REQUIRED['xlora']),
+    methodNamed('shadow'),
+  );
+  expect(() => attachAdapter('a', both, decoder, undefined)).toThrow(
+    'xlora and shadow both run something ahead of each pass, which an adapter has once',
+  );
 });

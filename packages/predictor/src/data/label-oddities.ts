@@ -11,7 +11,9 @@ const MISSING = new Set([
 ]);
 /** A number with a currency, a percent sign or separators of thousands. */
 const AMOUNT =
-  /^[-+]?(?:[$€£¥]\s*[\d.,'\s]*\d|\d[\d.,'\s]*\s*[%$€£¥]|\d{1,3}(?:[,'\s]\d{3})+(?:\.\d+)?)$/u;
+  /^[-+]?(?:[$€£¥]\s*[\d.,'\s]*\d|\d[\d.,'\s]*[%$€£¥]|\d{1,3}(?:[,'\s]\d{3})+(?:\.\d+)?)$/u;
+/** Characters of an amount at most: the pattern goes through a longer text again and again. */
+const LONGEST = 40;
 /** Classes from which on amounts are no names of classes. */
 const MANY = 10;
 /** Share of rows below which −1 beside 0, 1, … is rather "no label", as in SNLI. */
@@ -57,7 +59,9 @@ function minusOne(classes: readonly Label[], share: number): TableWarning | unde
 }
 
 function amounts(classes: readonly Label[]): TableWarning | undefined {
-  const found = classes.filter((label) => typeof label === 'string' && AMOUNT.test(label.trim()));
+  const found = classes.filter(
+    (label) => typeof label === 'string' && label.length <= LONGEST && AMOUNT.test(label.trim()),
+  );
   if (found.length < MANY || found.length * 2 < classes.length) return undefined;
   return {
     code: 'PEFT_LABEL_AMOUNTS',
